@@ -1,0 +1,97 @@
+"""Confidence bounds of a vote's probability, and the radius they prove."""
+
+from __future__ import annotations
+
+import math
+
+from scipy.special import betaincinv, ndtri
+from scipy.stats import binomtest
+
+from latentsmooth.errors import ConfigurationError
+
+__all__ = [
+    "check_alpha",
+    "clopper_pearson_lower",
+    "input_radius",
+    "latent_radius",
+    "two_sided_p_value",
+]
+
+_INVERSION_ERROR = 1e-11
+"""Relative error allowed to the inverse beta function; its bound is lowered by as much."""
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise unless ``0 < alpha < 1``."""
+    if not 0 < alpha < 1:
+        raise ConfigurationError(f"wanted alpha between 0 and 1, got {alpha}")
+
+
+def clopper_pearson_lower(successes: int, trials: int, alpha: float) -> float:
+    """Exact one-sided lower confidence bound of a binomial probability.
+
+    The true probability lies below it in at most ``alpha`` of all experiments.
+
+    Args:
+        successes: votes for the class.
+        trials: all votes.
+        alpha: error probability.
+
+    Raises:
+        ConfigurationError: unless ``0 <= successes <= trials``, ``trials >= 1``, ``0 < alpha < 1``.
+
+    Source:
+        C. Clopper, E. Pearson, *The use of confidence or fiducial limits* (1934).
+
+    Example:
+        >>> round(clopper_pearson_lower(99_000, 100_000, 0.001), 4)
+        0.989
+    """
+    check_alpha(alpha)
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ConfigurationError(f"wanted 0 <= successes <= trials, got {successes} of {trials}")
+    if successes == 0:
+        return 0.0
+    bound = float(betaincinv(successes, trials - successes + 1, alpha))
+    return bound * (1 - _INVERSION_ERROR)
+
+
+def latent_radius(p_lower: float, latent_sigma: float) -> float:
+    """l2 radius in the latent on which the smoothed head is constant: ``sigma * Phi^-1(p)``.
+
+    Args:
+        p_lower: lower bound of the class's probability under noise.
+        latent_sigma: standard deviation of the noise.
+
+    Returns:
+        The radius, 0 where ``p_lower <= 1/2``.
+
+    Source:
+        J. Cohen, E. Rosenfeld, Z. Kolter, *Certified Adversarial Robustness via Randomized
+        Smoothing*, arXiv 1902.02918, Theorem 1.
+    """
+    if p_lower <= 0.5:
+        return 0.0
+    return max(0.0, latent_sigma * float(ndtri(p_lower)) * (1 - _INVERSION_ERROR))
+
+
+def input_radius(radius_in_latent: float, lipschitz_bound: float) -> float:
+    """Carry a latent radius back to pixels: divide by the encoder's Lipschitz bound, round down.
+
+    Raises:
+        ConfigurationError: unless the bound is positive and finite.
+    """
+    if not (math.isfinite(lipschitz_bound) and lipschitz_bound > 0):
+        raise ConfigurationError(f"wanted a positive finite bound, got {lipschitz_bound}")
+    return math.nextafter(radius_in_latent / lipschitz_bound, 0.0)
+
+
+def two_sided_p_value(first: int, second: int) -> float:
+    """p-value of two vote counts being equally likely, as in Cohen et al., PREDICT.
+
+    Example:
+        >>> two_sided_p_value(1, 1)
+        1.0
+    """
+    total = first + second
+    return 1.0 if total == 0 else float(binomtest(first, total, 0.5).pvalue)

@@ -1,0 +1,63 @@
+"""The head as it runs: a copy in evaluation mode, in the precision asked for."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import nn
+
+from latentsmooth.errors import ConfigurationError
+
+__all__ = ["HeadPrecision", "default_batch_size", "prepare_head", "resolve_precision"]
+
+HeadPrecision = Literal["float32", "bfloat16", "auto"]
+
+
+def resolve_precision(
+    precision: HeadPrecision, device: torch.device
+) -> Literal["float32", "bfloat16"]:
+    """Choose the head's precision: ``auto`` is bfloat16 where the device computes in it.
+
+    Raises:
+        ConfigurationError: for an unknown name.
+    """
+    if precision == "auto":
+        return "bfloat16" if _computes_bfloat16(device) else "float32"
+    if precision in ("float32", "bfloat16"):
+        return precision
+    raise ConfigurationError(f"unknown precision {precision!r}: use float32, bfloat16 or auto")
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def prepare_head(head: nn.Module, *, precision: Literal["float32", "bfloat16"]) -> nn.Module:
+    """Copy a head for sampling: evaluation mode, channels-last, no gradients, one precision.
+
+    A certificate is about the head that voted, so prediction must use the same copy's precision.
+
+    Args:
+        head: the trained head; left as it is.
+        precision: dtype of weights and activations.
+
+    Returns:
+        The copy, on the head's device.
+    """
+    prepared = copy.deepcopy(head).eval().requires_grad_(False)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    prepared.to(dtype=dtype)
+    return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def default_batch_size(latent_shape: Sequence[int], device: torch.device) -> int:
+    """Noisy latents a head batch: as many as keep the CPU's caches useful, more on a GPU."""
+    if device.type != "cpu":
+        return 1024
+    return min(512, max(128, (1 << 18) // max(1, math.prod(latent_shape)) // 64 * 64))
