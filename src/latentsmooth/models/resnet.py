@@ -1,0 +1,83 @@
+"""Residual heads: the CIFAR and ImageNet ResNets, whole or from a later stage on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["BasicBlock", "residual_head"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm round a shortcut.
+
+    Shapes:
+        ``(batch, in_channels, h, w)`` to ``(batch, out_channels, h / stride, w / stride)``.
+
+    Source:
+        K. He et al., *Deep Residual Learning for Image Recognition*, arXiv 1512.03385.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply the block."""
+        hidden = F.relu(self.norm1(self.conv1(inputs)))
+        return F.relu(self.norm2(self.conv2(hidden)) + self.shortcut(inputs))
+
+
+def residual_head(
+    in_channels: int,
+    *,
+    widths: Sequence[int],
+    strides: Sequence[int],
+    blocks: int,
+    num_classes: int,
+    stem: int | None = None,
+    large_images: bool = False,
+) -> nn.Sequential:
+    """Stages of basic blocks, average pool and a linear layer.
+
+    Args:
+        in_channels: channels of the latent.
+        widths: channels of each stage.
+        strides: stride of each stage's first block.
+        blocks: blocks a stage.
+        num_classes: outputs.
+        stem: channels of a first convolution, or ``None`` to start with the stages.
+        large_images: whether the stem is ImageNet's (7x7 stride 2, max pool) rather than CIFAR's.
+
+    Returns:
+        A module from ``(batch, in_channels, h, w)`` to ``(batch, num_classes)``.
+    """
+    layers: list[nn.Module] = []
+    channels = in_channels
+    if stem is not None:
+        size, stride = (7, 2) if large_images else (3, 1)
+        layers += [
+            nn.Conv2d(channels, stem, size, stride, size // 2, bias=False),
+            nn.BatchNorm2d(stem),
+            nn.ReLU(),
+        ]
+        if large_images:
+            layers.append(nn.MaxPool2d(3, 2, 1))
+        channels = stem
+    for width, stride in zip(widths, strides, strict=True):
+        for position in range(blocks):
+            layers.append(BasicBlock(channels, width, stride if position == 0 else 1))
+            channels = width
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)]
+    return nn.Sequential(*layers)
