@@ -1,0 +1,203 @@
+"""From encoded images to uint8 pixels of one shape."""
+
+from __future__ import annotations
+
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import starmap
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from latentsmooth.errors import DataError
+from latentsmooth.images.rows import ArrayRows, Rows
+
+__all__ = ["Geometry", "decode", "decode_rows", "survey"]
+
+FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_LISTED = ", ".join(FORMATS)
+PROBES = 64
+MAX_PIXELS = 89_478_485
+_GRAY_MODES = frozenset({"1", "L", "LA", "La"})
+_ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
+_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The shape every image of a set is brought to.
+
+    Attributes:
+        image_shape: (channels, height, width); channels is 1 (mode L) or 3 (RGB).
+        resize: whether other sizes are resized (bilinear, antialiased) until they just cover
+            height and width, then cut to their centre; where false, another size is an error.
+        zoom: how much larger than the cut the resized image is (ImageNet's 256 / 224).
+    """
+
+    image_shape: tuple[int, int, int]
+    resize: bool = False
+    zoom: float = 1.0
+
+    def describe(self) -> str:
+        """Settings that change pixels, for fingerprints."""
+        shape = "x".join(map(str, self.image_shape))
+        return f"cover {shape} zoom {self.zoom!r} bilinear" if self.resize else f"as is {shape}"
+
+
+def open_image(rows: Rows, row: int) -> Image.Image:
+    """One row's image, its header read and its pixels not yet.
+
+    Raises:
+        DataError: not an image, another format, more than 89 megapixels, or 16-bit, 32-bit or
+            float pixels.
+    """
+    payload = rows.read(row)
+    image: Image.Image
+    try:
+        if isinstance(payload, bytes):
+            image = Image.open(io.BytesIO(payload))
+        else:
+            image = Image.fromarray(payload)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{rows.name(row)}: refused, {error}") from error
+    except Exception as error:  # PIL's parsers raise almost anything on damaged bytes
+        raise DataError(
+            f"{rows.name(row)}: not a readable image ({len(payload)} bytes; expected one of "
+            f"{_LISTED}): {error}"
+        ) from error
+    if isinstance(payload, bytes) and image.format not in FORMATS:
+        raise DataError(f"{rows.name(row)}: image format {image.format}; expected one of {_LISTED}")
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(
+            f"{rows.name(row)}: refused, {image.width}x{image.height} pixels; at most "
+            f"{MAX_PIXELS} are read"
+        )
+    if image.mode[0] in "IF":
+        raise DataError(
+            f"{rows.name(row)}: pixel mode {image.mode} (16-bit, 32-bit or float); expected 8 "
+            "bits a channel, so convert the image first"
+        )
+    return image
+
+
+def oriented_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) once the EXIF orientation is applied."""
+    return (image.width, image.height) if _orientation(image) >= 5 else (image.height, image.width)
+
+
+def _orientation(image: Image.Image) -> int:
+    return int(image.getexif().get(0x0112, 1)) if "exif" in image.info else 1
+
+
+def decode(rows: Rows, row: int, geometry: Geometry) -> NDArray[np.uint8]:
+    """Pixels of one row: (channels, height, width) uint8.
+
+    EXIF orientation is applied, of an animation the first frame is taken, transparency is laid
+    on white, and palette, CMYK and other colour modes become RGB.
+
+    Raises:
+        DataError: corrupt, truncated or unsupported image, or a size other than the set's where
+            the geometry does not resize; names the image.
+    """
+    image = open_image(rows, row)
+    channels, height, width = geometry.image_shape
+    if not geometry.resize and oriented_size(image) != (height, width):
+        got = "x".join(map(str, oriented_size(image)))
+        raise DataError(
+            f"{rows.name(row)}: height x width is {got}, expected {height}x{width} as in the "
+            "rest of the set; give image_size to resize"
+        )
+    try:
+        image.load()
+        if _orientation(image) != 1:
+            image = ImageOps.exif_transpose(image)
+        image = _convert(image, "L" if channels == 1 else "RGB")
+    except Exception as error:  # PIL's decoders raise almost anything on damaged bytes
+        raise DataError(f"{rows.name(row)}: corrupt or truncated image: {error}") from error
+    if (image.height, image.width) != (height, width) or geometry.zoom != 1.0:
+        image = _cover(image, height, width, geometry.zoom)
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, layer)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _cover(image: Image.Image, height: int, width: int, zoom: float) -> Image.Image:
+    """Resize and centre cut in one resampling of the region that is kept."""
+    scale = zoom * max(height / image.height, width / image.width)
+    kept_height, kept_width = height / scale, width / scale
+    top, left = (image.height - kept_height) / 2, (image.width - kept_width) / 2
+    box = (
+        max(left, 0.0),
+        max(top, 0.0),
+        min(left + kept_width, float(image.width)),
+        min(top + kept_height, float(image.height)),
+    )
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+def survey(rows: Rows, *, image_size: int | None) -> tuple[int, int, int]:
+    """(channels, height, width) of a set, from image headers alone.
+
+    64 evenly spread rows decide: one in colour (RGB, palette, CMYK, ...) makes the set RGB. Only
+    where all of them are gray are all headers read, so that a 1-channel set has gray images only.
+
+    Raises:
+        DataError: no rows, an unreadable header, or sizes that differ while ``image_size`` is
+            ``None``; names the rows.
+    """
+    probes = sorted({round(i) for i in np.linspace(0, len(rows) - 1, PROBES)})
+    shapes = list(starmap(_header, ((rows, row) for row in probes)))
+    gray = all(is_gray for is_gray, _ in shapes)
+    if gray and not isinstance(rows, ArrayRows):
+        gray = all(_header(rows, row)[0] for row in range(len(rows)))
+    if image_size is not None:
+        return 1 if gray else 3, image_size, image_size
+    first = shapes[0][1]
+    for row, (_, size) in zip(probes, shapes, strict=True):
+        if size != first:
+            raise DataError(
+                f"images of mixed sizes: {rows.name(probes[0])} is {first[0]}x{first[1]} (height x "
+                f"width), {rows.name(row)} is {size[0]}x{size[1]}; give image_size to resize"
+            )
+    return 1 if gray else 3, *first
+
+
+def _header(rows: Rows, row: int) -> tuple[bool, tuple[int, int]]:
+    image = open_image(rows, row)
+    return image.mode in _GRAY_MODES, oriented_size(image)
+
+
+def decode_rows(rows: Rows, which: NDArray[np.int64], geometry: Geometry) -> NDArray[np.uint8]:
+    """Pixels of the given rows: (len(which), channels, height, width) uint8; threaded.
+
+    Raises:
+        DataError: of the first row that cannot be decoded.
+    """
+    if isinstance(rows, ArrayRows) and not geometry.resize:
+        stack: NDArray[np.uint8] = rows.pixels[which][:, None]
+        return stack
+    pixels = np.empty((len(which), *geometry.image_shape), dtype=np.uint8)
+
+    def fill(start: int) -> None:
+        for place in range(start, min(start + _CHUNK, len(which))):
+            row = int(which[place])
+            pixels[place] = decode(rows, row, geometry)
+
+    starts = range(0, len(which), _CHUNK)
+    if len(starts) == 1:
+        fill(0)
+    else:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            for _ in pool.map(fill, starts):
+                pass
+    return pixels

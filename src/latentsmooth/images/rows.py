@@ -1,0 +1,155 @@
+"""What a source hands over: encoded images by row, their labels and a digest of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentsmooth.errors import DataError
+
+__all__ = ["ArrayRows", "FileRows", "Payload", "Rows", "file_digest"]
+
+Payload = bytes | NDArray[np.uint8]
+"""An encoded image file, or pixels of shape (height, width) or (height, width, 3)."""
+
+
+class Rows(Protocol):
+    """One split of a source, before decoding."""
+
+    labels: NDArray[np.int64]
+    """(rows,), -1 where the label is not known."""
+
+    def __len__(self) -> int:
+        """Images in the split."""
+        ...
+
+    def name(self, row: int) -> str:
+        """What an error message calls the row."""
+        ...
+
+    def read(self, row: int) -> Payload:
+        """The row's encoded image; raises :class:`DataError` where there is none."""
+        ...
+
+    def fingerprint(self) -> str:
+        """sha256, hexadecimal, over the content of the whole split."""
+        ...
+
+
+class ArrayRows:
+    """Rows that are pixels already.
+
+    Args:
+        pixels: (rows, height, width) uint8.
+        labels: (rows,) int64.
+        file: where the pixels were read from, for messages.
+        digest: sha256 of that file's content.
+    """
+
+    def __init__(
+        self, pixels: NDArray[np.uint8], labels: NDArray[np.int64], *, file: str, digest: str
+    ) -> None:
+        self.pixels = pixels
+        self.labels = labels
+        self._file = file
+        self._digest = digest
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def name(self, row: int) -> str:
+        """File and row."""
+        return f"{self._file} row {row}"
+
+    def read(self, row: int) -> Payload:
+        """(height, width) uint8."""
+        pixels: NDArray[np.uint8] = self.pixels[row]
+        return pixels
+
+    def fingerprint(self) -> str:
+        """Digest handed over with the pixels."""
+        return self._digest
+
+
+class FileRows:
+    """Rows that are one image file each, read when asked for.
+
+    Args:
+        paths: the files.
+        labels: (rows,) int64.
+        root: folder that names and the fingerprint are relative to; ``None`` keeps paths whole.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], labels: NDArray[np.int64], *, root: Path | None
+    ) -> None:
+        self.paths = tuple(paths)
+        self.labels = labels
+        self._root = root
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, row: int) -> str:
+        """Path of the file."""
+        return str(self.paths[row])
+
+    def read(self, row: int) -> Payload:
+        """Bytes of the file."""
+        return read_file(self.paths[row])
+
+    def fingerprint(self) -> str:
+        """Sha256 over every file's name, relative to the root, and bytes."""
+        digest = hashlib.sha256()
+        for path in self.paths:
+            name = path.name if self._root is None else path.relative_to(self._root).as_posix()
+            digest.update(f"{name}\0".encode())
+            digest.update(hashlib.sha256(read_file(path)).digest())
+        return digest.hexdigest()
+
+
+def read_file(path: Path) -> bytes:
+    """Bytes of a file; raises :class:`DataError` naming the file where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read image file {path}: {error.strerror or error}") from error
+
+
+def file_digest(paths: Iterable[Path]) -> str:
+    """sha256, hexadecimal, over the files' bytes one after another; of one file, its own sha256.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def checked_labels(values: Any, class_names: Sequence[str], rows: Rows) -> NDArray[np.int64]:
+    """(rows,) int64 labels, each -1 (not known) or an index into ``class_names``.
+
+    Raises:
+        DataError: a label is out of range; names the first such row.
+    """
+    labels = np.asarray(values, dtype=np.int64)
+    wrong = np.flatnonzero((labels < -1) | (labels >= len(class_names)))
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(
+            f"{rows.name(row)}: label {labels[row]} is out of range; expected 0 to "
+            f"{len(class_names) - 1} ({len(class_names)} classes) or -1 for unlabelled"
+        )
+    return labels

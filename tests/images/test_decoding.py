@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from latentsmooth.errors import DataError
+from latentsmooth.images.decoding import Geometry, decode, decode_rows, survey
+from latentsmooth.images.rows import FileRows
+from tests.images.samples import encoded, picture, png
+
+
+def files(folder: Path, *contents: bytes) -> FileRows:
+    paths = []
+    for place, content in enumerate(contents):
+        paths.append(folder / f"{place:04d}.img")
+        paths[-1].write_bytes(content)
+    return FileRows(paths, np.full(len(paths), -1, dtype=np.int64), root=folder)
+
+
+def pixels(folder: Path, content: bytes, channels: int = 3) -> NDArray[np.uint8]:
+    return decode(files(folder, content), 0, Geometry((channels, 4, 6)))
+
+
+def test_lossless_formats_decode_to_the_same_pixels(tmp_path: Path) -> None:
+    image = picture()
+    wanted = np.asarray(image).transpose(2, 0, 1)
+    for kind in ("PNG", "BMP", "TIFF", "PPM"):
+        np.testing.assert_array_equal(pixels(tmp_path, encoded(image, kind)), wanted)
+    np.testing.assert_array_equal(
+        pixels(tmp_path, encoded(image, "WEBP", lossless=True, exact=True)), wanted
+    )
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "RGB", "YCbCr"])
+def test_modes_become_rgb_as_pil_converts_them(mode: str, tmp_path: Path) -> None:
+    kind = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
+    image = picture(mode)
+    wanted = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    np.testing.assert_array_equal(pixels(tmp_path, encoded(image, kind)), wanted)
+
+
+def test_colour_becomes_gray_where_the_shape_has_one_channel(tmp_path: Path) -> None:
+    got = pixels(tmp_path, png(), channels=1)
+    np.testing.assert_array_equal(got[0], np.asarray(picture("L")))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_laid_on_white(mode: str, tmp_path: Path) -> None:
+    image = picture(mode)
+    image.putalpha(Image.new("L", image.size, 0))
+    assert pixels(tmp_path, encoded(image)).min() == 255
+    image.putalpha(Image.new("L", image.size, 255))
+    wanted = np.asarray(picture(mode).convert("RGB")).transpose(2, 0, 1)
+    np.testing.assert_array_equal(pixels(tmp_path, encoded(image)), wanted)
+
+
+def test_a_transparent_palette_entry_is_white(tmp_path: Path) -> None:
+    image = Image.new("P", (6, 4), 0)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    assert pixels(tmp_path, encoded(image, transparency=0)).min() == 255
+
+
+def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
+    first, second = Image.new("RGB", (6, 4), "red"), Image.new("RGB", (6, 4), "blue")
+    got = pixels(tmp_path, encoded(first, "GIF", save_all=True, append_images=[second]))
+    assert got[:, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    upright = picture(size=(6, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    wanted = np.asarray(upright).transpose(2, 0, 1)
+    np.testing.assert_array_equal(pixels(tmp_path, content), wanted)
+    assert survey(files(tmp_path, content), image_size=None) == (3, 4, 6)
+
+
+def test_sixteen_bit_and_float_are_refused(tmp_path: Path) -> None:
+    deep = Image.fromarray(np.arange(24, dtype=np.uint16).reshape(4, 6) * 2700)
+    with pytest.raises(DataError, match=r"0000\.img: pixel mode I;16.*expected 8 bits"):
+        pixels(tmp_path, encoded(deep))
+    with pytest.raises(DataError, match="pixel mode F"):
+        pixels(tmp_path, encoded(picture("F"), "TIFF"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_every_truncation_is_an_error_that_names_the_file(kind: str, tmp_path: Path) -> None:
+    content = encoded(picture(size=(48, 48)), kind)
+    for kept in range(0, len(content) - 16, max(1, len(content) // 20)):
+        with pytest.raises(DataError, match=r"0000\.img: (corrupt or truncated|not a readable)"):
+            decode(files(tmp_path, content[:kept]), 0, Geometry((3, 48, 48)))
+
+
+def test_a_corrupt_image_is_named_among_many(tmp_path: Path) -> None:
+    contents = [png(seed=seed) for seed in range(600)]
+    rows = files(tmp_path, *contents)
+    which = np.arange(600, dtype=np.int64)
+    stack = decode_rows(rows, which, Geometry((3, 4, 6)))
+    np.testing.assert_array_equal(stack[577], decode(rows, 577, Geometry((3, 4, 6))))
+    rows.paths[577].write_bytes(contents[577][:-30])
+    with pytest.raises(DataError, match=r"0577\.img: corrupt or truncated"):
+        decode_rows(rows, which, Geometry((3, 4, 6)))
+    rows.paths[577].unlink()
+    with pytest.raises(DataError, match=r"cannot read image file .*0577\.img: No such file"):
+        decode_rows(rows, which, Geometry((3, 4, 6)))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [10_000, 50_000])
+def test_decompression_bombs_are_refused_unread(side: int, tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+    bomb += struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT"
+    bomb += struct.pack(">I", zlib.crc32(b"IDAT"))
+    with pytest.raises(DataError, match="refused"):
+        decode(files(tmp_path, bomb), 0, Geometry((1, 4, 6), resize=True))
+
+
+def test_resizing_keeps_the_centre(tmp_path: Path) -> None:
+    wide = np.zeros((10, 30, 3), dtype=np.uint8)
+    wide[:, 8:22] = 200
+    rows = files(tmp_path, encoded(Image.fromarray(wide)))
+    got = decode(rows, 0, Geometry((3, 5, 5), resize=True))
+    assert got.shape == (3, 5, 5)
+    assert got.min() == got.max() == 200
+    zoomed = decode(rows, 0, Geometry((3, 10, 10), resize=True, zoom=2.0))
+    assert zoomed.min() == zoomed.max() == 200
+
+
+def test_resizing_agrees_with_resizing_then_cutting(tmp_path: Path) -> None:
+    smooth = picture(size=(5, 4), seed=3).resize((320, 256), Image.Resampling.BICUBIC)
+    rows = files(tmp_path, encoded(smooth))
+    got = decode(rows, 0, Geometry((3, 56, 56), resize=True, zoom=64 / 56)).astype(int)
+    field = smooth.resize((80, 64), Image.Resampling.BILINEAR).crop((12, 4, 68, 60))
+    assert abs(got - np.asarray(field, dtype=int).transpose(2, 0, 1)).max() <= 1
+
+
+def test_resizing_leaves_images_of_the_right_size_alone(tmp_path: Path) -> None:
+    got = decode(files(tmp_path, png()), 0, Geometry((3, 4, 6), resize=True))
+    np.testing.assert_array_equal(got, np.asarray(picture()).transpose(2, 0, 1))
+
+
+def test_a_single_colour_image_among_gray_ones_makes_the_set_rgb(tmp_path: Path) -> None:
+    gray = [png("L", seed=seed) for seed in range(300)]
+    assert survey(files(tmp_path, *gray), image_size=None) == (1, 4, 6)
+    gray[123] = png()
+    rows = files(tmp_path, *gray)
+    assert survey(rows, image_size=None) == (3, 4, 6)
+    assert survey(rows, image_size=9) == (3, 9, 9)
+
+
+def test_mixed_sizes_are_found_early_or_at_the_image(tmp_path: Path) -> None:
+    contents = [png(seed=seed) for seed in range(200)]
+    contents[199] = png(size=(5, 4))
+    with pytest.raises(DataError, match=r"0000\.img is 4x6.*0199\.img is 4x5; give image_size"):
+        survey(files(tmp_path, *contents), image_size=None)
+    contents[198:] = [png(size=(5, 4)), png()]
+    rows = files(tmp_path, *contents)
+    assert survey(rows, image_size=None) == (3, 4, 6)
+    with pytest.raises(DataError, match=r"0198\.img: height x width is 4x5, expected 4x6"):
+        decode_rows(rows, np.arange(200, dtype=np.int64), Geometry((3, 4, 6)))
+
+
+def test_formats_that_run_programs_are_not_read(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    picture().save(stream, "EPS")
+    with pytest.raises(DataError, match="image format EPS; expected one of JPEG"):
+        pixels(tmp_path, stream.getvalue())
