@@ -1,0 +1,16 @@
+"""Training under latent noise: objectives, the loop, checkpoints."""
+
+from latentsmooth.training.loop import train
+from latentsmooth.training.objectives import list_objectives
+from latentsmooth.training.settings import TrainingSettings
+from latentsmooth.training.summary import TrainingSummary
+from latentsmooth.training.validation import ValidationResult, validate
+
+__all__ = [
+    "TrainingSettings",
+    "TrainingSummary",
+    "ValidationResult",
+    "list_objectives",
+    "train",
+    "validate",
+]

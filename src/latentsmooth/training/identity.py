@@ -1,0 +1,71 @@
+"""What makes a run this run, and whether model and images belong together."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+
+from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.models import LatentSmoothedClassifier
+from latentsmooth.training.average import state_tensors
+from latentsmooth.training.interfaces import LabelledImages
+from latentsmooth.training.settings import TrainingSettings
+
+__all__ = ["check_images", "describe_images", "run_identity"]
+
+
+def check_images(model: LatentSmoothedClassifier, images: LabelledImages) -> None:
+    """Raise `ShapeError` or `ConfigurationError` unless the images fit the model."""
+    if tuple(images.image_shape) != tuple(model.image_shape):
+        raise ShapeError(
+            f"{images.source}: images are {tuple(images.image_shape)}, "
+            f"the model takes {tuple(model.image_shape)}"
+        )
+    if len(images.class_names) != len(model.class_names):
+        raise ConfigurationError(
+            f"{images.source} has {len(images.class_names)} classes, "
+            f"the model has {len(model.class_names)}"
+        )
+
+
+def describe_images(images: LabelledImages) -> dict[str, Any]:
+    """Return source, fingerprint, number and selection (a hash of the indices) of the images."""
+    indices = torch.as_tensor(images.indices, dtype=torch.int64).numpy()
+    return {
+        "source": images.source,
+        "fingerprint": images.fingerprint,
+        "images": len(images),
+        "selection": hashlib.sha256(indices.tobytes()).hexdigest()[:16],
+    }
+
+
+def run_identity(
+    model: LatentSmoothedClassifier,
+    settings: TrainingSettings,
+    *,
+    data: dict[str, Any],
+    validation: dict[str, Any] | None,
+    precision: str,
+    processes: int,
+) -> dict[str, Any]:
+    """Return everything that decides a run's result but the initial weights, JSON-able.
+
+    Args:
+        model: enters by its noise and its weights' names and shapes.
+        settings: enters whole.
+        data: the training images, by `describe_images`.
+        validation: the validation images, likewise.
+        precision: "bfloat16" or "float32".
+        processes: how many train together.
+    """
+    return {
+        "settings": settings.to_json(),
+        "data": data,
+        "validation": validation,
+        "latent_sigma": model.latent_sigma,
+        "precision": precision,
+        "processes": processes,
+        "weights": {name: list(value.shape) for name, value in state_tensors(model).items()},
+    }
