@@ -1,0 +1,132 @@
+"""Arguments that several subcommands share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+from docstring_parser import parse
+from jsonargparse import ArgumentParser, Namespace
+
+from latentsmooth.errors import ConfigurationError, LatentSmoothError
+from latentsmooth.images import list_sources
+from latentsmooth.models import LatentSmoothedClassifier
+from latentsmooth.smoothing import HeadPrecision
+
+__all__ = [
+    "UsageError",
+    "add_confidence",
+    "add_data_selection",
+    "add_fields",
+    "add_head_arguments",
+    "data_help",
+    "load_classifier",
+    "require",
+    "write_text",
+]
+
+
+class UsageError(LatentSmoothError):
+    """The command line lacks something; exit code 2."""
+
+
+def data_help() -> str:
+    """Help text that lists every data source."""
+    return "; ".join(f"{name}: {text}" for name, text in list_sources().items()).replace("%", "%%")
+
+
+def add_data_selection(parser: ArgumentParser, *, split: str) -> None:
+    """Flags that choose images out of a data source."""
+    parser.add_argument("--split", type=str, default=split, help="split of the data")
+    parser.add_argument(
+        "--limit", type=int | None, default=None, help="use only the first LIMIT images"
+    )
+    parser.add_argument(
+        "--stride", type=int, default=1, help="use every STRIDE-th image (before the limit)"
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int | None,
+        default=None,
+        help="resize the shorter side to this many pixels and crop the centre square",
+    )
+
+
+def add_head_arguments(parser: ArgumentParser) -> None:
+    """Flags that say how the head runs."""
+    parser.add_argument("--seed", type=int, default=0, help="key of the noise")
+    parser.add_argument(
+        "--batch-size",
+        type=int | None,
+        default=None,
+        help="noisy latents a head call; changes the speed, not the noise",
+    )
+    parser.add_argument(
+        "--precision",
+        type=HeadPrecision,
+        default="float32",
+        help="arithmetic of the head; the certificate is about the head in this precision. "
+        "auto takes bfloat16 where the processor computes in it",
+    )
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, ...")
+
+
+def add_confidence(parser: ArgumentParser, *, n_estimate: int) -> None:
+    """Flags of the statistics."""
+    parser.add_argument(
+        "--n-select", type=int, default=100, help="noisy samples that choose the candidate class"
+    )
+    parser.add_argument(
+        "--n-estimate",
+        type=int,
+        default=n_estimate,
+        help="fresh noisy samples that bound its probability; more samples, larger radii",
+    )
+    parser.add_argument(
+        "--alpha", type=float, default=0.001, help="probability that one certificate is wrong"
+    )
+
+
+def add_fields(parser: ArgumentParser, settings: type[Any]) -> None:
+    """One flag for each field of a dataclass, help from its docstring."""
+    hints = get_type_hints(settings)
+    texts = {entry.arg_name: entry.description for entry in parse(settings.__doc__ or "").params}
+    for field in dataclasses.fields(settings):
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"),
+            type=hints[field.name],
+            default=field.default,
+            help=(texts.get(field.name) or "").replace("\n", " ").replace("%", "%%"),
+        )
+
+
+def require(options: Namespace, names: Sequence[str]) -> None:
+    """Raise `UsageError` unless each named argument came by command line or YAML file."""
+    for name in names:
+        if options[name] in (None, []):
+            raise UsageError(
+                f"{name.replace('_', '-')} is missing: give it on the command line or in --config"
+            )
+
+
+def load_classifier(name: str, device: str) -> LatentSmoothedClassifier:
+    """Load a saved classifier onto a device; ``auto`` takes a GPU where there is one."""
+    model = LatentSmoothedClassifier.from_pretrained(name)
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        return model.to(torch.device(chosen))
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigurationError(f"cannot use device {chosen!r}: {error}") from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, making its folder."""
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {target}: {error.strerror}") from error

@@ -1,0 +1,80 @@
+"""``latentsmooth audit``: each module's Lipschitz factor and the product."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from latentsmooth.cli.arguments import load_classifier, require, write_text
+from latentsmooth.lipschitz import module_bounds
+from latentsmooth.models import LatentSmoothedClassifier
+from latentsmooth.records.rounding import ceil_text
+
+__all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
+
+HELP = "print each encoder module's Lipschitz factor and the product"
+DESCRIPTION = """
+Verify a classifier's encoder anew from its weights: the l2 Lipschitz factor of every module, in
+the order in which an image meets them, and their product, by which every radius is divided.
+Example: latentsmooth audit runs/haar
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument(
+        "model", type=str | None, nargs="?", default=None, help="model folder or hub id"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--output", type=str | None, default=None, help="write to this file")
+
+
+def run(options: Namespace, *, command: str) -> int:
+    """Audit and print."""
+    require(options, ("model",))
+    model = load_classifier(options.model, "cpu")
+    factors = module_bounds(model.encoder)
+    if options.json:
+        facts = {
+            "model": options.model,
+            "build": model.build,
+            "latent_sigma": model.latent_sigma,
+            "image_shape": list(model.image_shape),
+            "latent_shape": list(model.latent_shape),
+            "lipschitz_bound": model.lipschitz_bound,
+            "modules": [dataclasses.asdict(factor) for factor in factors],
+        }
+        text = json.dumps(facts, indent=2) + "\n"
+        if options.output:
+            write_text(options.output, text)
+        else:
+            print(text, end="")
+        return 0
+    console = Console(record=True, highlight=False)
+    console.print(_table(options.model, model))
+    if options.output:
+        write_text(options.output, console.export_text())
+    return 0
+
+
+def _table(name: str, model: LatentSmoothedClassifier) -> Table:
+    table = Table(title=f"Encoder of {escape(name)}", caption="l2 Lipschitz factors, rounded up")
+    for heading in ("module", "kind", "settings"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("factor", justify="right")
+    for factor in module_bounds(model.encoder):
+        table.add_row(
+            factor.path or "(encoder)",
+            factor.kind,
+            escape(factor.description),
+            ceil_text(factor.bound, 8),
+        )
+    table.add_section()
+    shape = "x".join(map(str, model.latent_shape))
+    table.add_row("product", "", f"latent {shape}", ceil_text(model.lipschitz_bound, 8))
+    return table

@@ -1,0 +1,93 @@
+"""Entry point of ``latentsmooth``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from types import ModuleType
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from latentsmooth.cli import audit, certify, demo, predict, report, train
+from latentsmooth.cli.arguments import UsageError
+from latentsmooth.errors import LatentSmoothError
+from latentsmooth.version import __version__
+
+__all__ = ["build_parser", "main"]
+
+COMMANDS: dict[str, ModuleType] = {
+    "demo": demo,
+    "train": train,
+    "certify": certify,
+    "predict": predict,
+    "audit": audit,
+    "report": report,
+}
+
+DESCRIPTION = """
+Certified image classification by randomized smoothing in the latent space of an orthogonal
+encoder. Start with `latentsmooth demo`; then train, certify and report on your own data.
+Exit codes: 0 done, 1 the work failed, 2 the command line is wrong.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code: 0, 1 (work failed) or 2 (wrong usage)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        namespace = build_parser().parse_args(words)
+    except ArgumentError as error:
+        return _fail(error, debug, code=2)
+    try:
+        name = namespace.command
+        options: Namespace = namespace[name]
+        return int(COMMANDS[name].run(options, command=" ".join(["latentsmooth", *words])))
+    except UsageError as error:
+        return _fail(error, debug, code=2)
+    except LatentSmoothError as error:
+        return _fail(error, debug, code=1)
+    except BrokenPipeError:
+        return _closed_pipe()
+    except KeyboardInterrupt:
+        return _fail("interrupted; run the same command to go on", debug, code=130)
+
+
+def build_parser() -> ArgumentParser:
+    """The parser with all subcommands."""
+    parser = ArgumentParser(
+        prog="latentsmooth",
+        description=DESCRIPTION,
+        exit_on_error=False,
+        version=__version__,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subcommands(required=True, dest="command")
+    for name, module in COMMANDS.items():
+        inner = ArgumentParser(description=module.DESCRIPTION, exit_on_error=False)
+        inner.add_argument(
+            "--config", action="config", help="YAML file with any of these flags, dashes as _"
+        )
+        module.add_arguments(inner)
+        commands.add_subcommand(name, inner, help=module.HELP)
+    return parser
+
+
+def _fail(error: object, debug: bool, *, code: int) -> int:
+    if debug and isinstance(error, BaseException):
+        traceback.print_exception(error)
+    message = " ".join(str(error).split())
+    print(f"latentsmooth: error: {message}", file=sys.stderr)
+    return code
+
+
+def _closed_pipe() -> int:
+    """A reader such as ``head`` has left: no error, but nothing more can be written."""
+    sys.stderr.close()
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

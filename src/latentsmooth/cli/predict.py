@@ -1,0 +1,94 @@
+"""``latentsmooth predict``: class, probability bound and certified radius of image files."""
+
+from __future__ import annotations
+
+import json
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from latentsmooth.certification import Certificate, Certifier
+from latentsmooth.cli.arguments import (
+    add_confidence,
+    add_head_arguments,
+    load_classifier,
+    require,
+)
+from latentsmooth.images import load_image_files
+from latentsmooth.records.rounding import floor_text
+
+__all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
+
+HELP = "classify image files, with certified radii"
+DESCRIPTION = """
+Classify image files with the smoothed classifier. Each is resized (shorter side) and centre
+cropped to the classifier's image size; the radius is over the pixels after that, in [0, 1].
+Example: latentsmooth predict runs/haar photo.png other.jpg
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument(
+        "model", type=str | None, nargs="?", default=None, help="model folder or hub id"
+    )
+    parser.add_argument("images", type=str, nargs="*", default=[], help="image files")
+    add_confidence(parser, n_estimate=10_000)
+    add_head_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
+
+
+def run(options: Namespace, *, command: str) -> int:
+    """Predict and print."""
+    require(options, ("model", "images"))
+    model = load_classifier(options.model, options.device)
+    images = load_image_files(options.images, image_shape=model.image_shape)
+    certifier = Certifier(
+        model, seed=options.seed, batch_size=options.batch_size, precision=options.precision
+    )
+    table = Table(caption=_caption(options.alpha, certifier.lipschitz_bound))
+    for heading in ("image", "class", "probability ≥", "radius ≥"):
+        table.add_column(heading, justify="left" if heading in ("image", "class") else "right")
+    for item in images:
+        made = certifier.certify_image(
+            item.image,
+            index=item.index,
+            n_select=options.n_select,
+            n_estimate=options.n_estimate,
+            alpha=options.alpha,
+        )
+        answer = None if made.prediction is None else model.class_names[made.prediction]
+        if options.json:
+            print(json.dumps({"image": item.name, "class": answer, **_facts(made)}))
+        else:
+            table.add_row(
+                escape(item.name),
+                escape(answer) if answer is not None else "(abstains)",
+                floor_text(made.p_lower, 4),
+                floor_text(made.input_radius, 3),
+            )
+    if not options.json:
+        Console(highlight=False).print(table)
+    return 0
+
+
+def _facts(made: Certificate) -> dict[str, object]:
+    return {
+        "prediction": made.prediction,
+        "p_lower": made.p_lower,
+        "latent_radius": made.latent_radius,
+        "input_radius": made.input_radius,
+        "votes": made.votes,
+        "n_used": made.n_used,
+        "alpha": made.alpha,
+        "seconds": made.seconds,
+    }
+
+
+def _caption(alpha: float, bound: float) -> str:
+    return (
+        f"l2 radius over pixels in [0, 1], wrong with probability at most {alpha:g} an image; "
+        f"encoder's Lipschitz bound {bound:.7f}"
+    )

@@ -1,0 +1,56 @@
+"""The progress bar of certification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from latentsmooth.certification import Certificate
+
+__all__ = ["certification_progress"]
+
+
+@contextmanager
+def certification_progress(
+    *, quiet: bool, title: str = "certify"
+) -> Iterator[Callable[[Certificate | None, int, int], None]]:
+    """A bar that counts images, with the certified accuracy so far, on standard error.
+
+    Yields:
+        The function to call with each certificate, the images done, and all images.
+    """
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=quiet,
+    )
+    task = progress.add_task(title, total=None, note="")
+    tally = {"new": 0, "correct": 0, "seconds": 0.0}
+
+    def on_certificate(made: Certificate | None, done: int, total: int) -> None:
+        note = "resuming"
+        if made is not None:
+            tally["new"] += 1
+            tally["correct"] += made.correct
+            tally["seconds"] += made.seconds
+            pace = tally["seconds"] / tally["new"]
+            note = f"{tally['correct'] / tally['new']:.1%} correct, {pace:.3f} s/image"
+        progress.update(task, completed=done, total=total, note=note)
+
+    with progress:
+        yield on_certificate

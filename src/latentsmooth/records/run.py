@@ -1,0 +1,126 @@
+"""Certify a set of images into a log, resuming where an earlier run was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from latentsmooth.certification import Certificate, Certifier
+from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.images import ImageSet
+from latentsmooth.models import LatentSmoothedClassifier
+from latentsmooth.records.environment import machine_facts, package_versions
+from latentsmooth.records.log import CertificateLog, read_log
+from latentsmooth.records.manifest import Manifest
+from latentsmooth.smoothing import HeadPrecision
+
+__all__ = ["certify_to_log", "check_fits"]
+
+OnCertificate = Callable[[Certificate | None, int, int], None]
+"""Called with the new certificate (``None`` for one already in the log), images done, and all."""
+
+
+def certify_to_log(
+    classifier: LatentSmoothedClassifier,
+    images: ImageSet,
+    path: str | Path,
+    *,
+    n_select: int = 100,
+    n_estimate: int = 100_000,
+    alpha: float = 1e-3,
+    seed: int = 0,
+    batch_size: int | None = None,
+    precision: HeadPrecision = "float32",
+    model_name: str = "",
+    command: str = "",
+    on_certificate: OnCertificate | None = None,
+) -> list[Certificate]:
+    """Certify every image that the log does not hold yet, writing each as it is done.
+
+    Killed and called again, it ends with the file of an uninterrupted run, timings aside.
+
+    Args:
+        classifier: the classifier.
+        images: labelled images of its shape; an image's index keys its noise.
+        path: the log, made or resumed.
+        n_select: samples that choose each candidate class.
+        n_estimate: fresh samples that bound its probability.
+        alpha: probability that one certificate is wrong.
+        seed: of the noise.
+        batch_size: noisy latents a head call; ``None`` chooses.
+        precision: of the head.
+        model_name: what to call the classifier in the manifest.
+        command: the command line, for the manifest.
+        on_certificate: told of each image; for a progress bar.
+
+    Returns:
+        The certificates of ``images``, in their order.
+
+    Raises:
+        ShapeError: where the images are not of the classifier's shape.
+        ConfigurationError: where a label is no class of the classifier.
+        LogError: where the log belongs to another manifest or cannot be written.
+    """
+    check_fits(classifier, images)
+    certifier = Certifier(classifier, seed=seed, batch_size=batch_size, precision=precision)
+    manifest = Manifest(
+        artifact_hash=classifier.fingerprint,
+        model_name=model_name,
+        model_build=str(classifier.build["name"]) if classifier.build else "custom",
+        data_source=images.source,
+        data_split=images.split,
+        data_hash=images.fingerprint,
+        class_names=classifier.class_names,
+        latent_sigma=classifier.latent_sigma,
+        n_select=n_select,
+        n_estimate=n_estimate,
+        alpha=alpha,
+        seed=seed,
+        lipschitz_bound=certifier.lipschitz_bound,
+        precision=certifier.precision,
+        device_type=certifier.device.type,
+        versions=package_versions(),
+        machine=machine_facts(),
+        command=command,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    indices = images.indices
+    with CertificateLog.open(path, manifest) as log:
+        for position, index in enumerate(indices):
+            made = None
+            if index not in log.done:
+                item = images[position]
+                made = certifier.certify_image(
+                    item.image,
+                    index=item.index,
+                    label=item.label,
+                    n_select=n_select,
+                    n_estimate=n_estimate,
+                    alpha=alpha,
+                )
+                log.append(made)
+            if on_certificate is not None:
+                on_certificate(made, position + 1, len(indices))
+    by_index = {certificate.index: certificate for certificate in read_log(path)[1]}
+    return [by_index[index] for index in indices]
+
+
+def check_fits(classifier: LatentSmoothedClassifier, images: ImageSet) -> None:
+    """Raise unless images have the classifier's shape and labels among its classes.
+
+    Raises:
+        ShapeError: for another shape.
+        ConfigurationError: for a label beyond the classifier's classes.
+    """
+    if images.image_shape != classifier.image_shape:
+        raise ShapeError(
+            f"the classifier takes images of shape {classifier.image_shape}, {images.source} has "
+            f"{images.image_shape}; image_size resizes square images"
+        )
+    highest = int(images.labels.max()) if len(images) else -1
+    if highest >= len(classifier.class_names):
+        raise ConfigurationError(
+            f"{images.source} has label {highest}, the classifier knows "
+            f"{len(classifier.class_names)} classes"
+        )

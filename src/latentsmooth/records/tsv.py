@@ -1,0 +1,196 @@
+"""The field's tab-separated certification files: ``idx label predict radius correct time``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from latentsmooth.errors import LogError
+from latentsmooth.records.log import read_content
+from latentsmooth.records.rounding import floor_text
+from latentsmooth.records.view import CertificateLike
+
+__all__ = ["PublishedCertificate", "parse_tsv", "read_tsv", "tsv_text", "write_tsv"]
+
+_COLUMNS: Final = ("idx", "label", "predict", "radius", "correct", "time")
+_RADIUS_PLACES: Final = 6
+_CLOCK: Final = re.compile(r"(?:(\d+) days?, ?)?(\d+):(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
+_NONE: Final = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedCertificate:
+    """One row of a published file, which holds less than a :class:`Certificate` does.
+
+    Attributes:
+        index: position of the image in its data set.
+        label: the true class, or ``None`` where the file has -1.
+        prediction: the certified class, or ``None`` where the file has -1 (abstained).
+        input_radius: l2 radius as printed in the file, which may have been rounded up.
+        seconds: wall time spent on the image.
+        n_used: samples drawn; these files don't say.
+        alpha: probability that the certificate is wrong; these files don't say.
+    """
+
+    index: int
+    label: int | None
+    prediction: int | None
+    input_radius: float
+    seconds: float
+    n_used: int | None = None
+    alpha: float | None = None
+
+    @property
+    def abstained(self) -> bool:
+        """Whether the classifier declined to answer."""
+        return self.prediction is None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the prediction is the true label; abstention is never correct."""
+        return self.prediction is not None and self.prediction == self.label
+
+
+def read_tsv(path: str | Path) -> list[PublishedCertificate]:
+    """Read a published file, plain or gzip-compressed; a torn last line is left out.
+
+    Times may be seconds (``12.34``) or ``h:mm:ss.ffffff``, with days or without.
+
+    Raises:
+        LogError: the file cannot be read, a column is missing, a value is none of its column's, an
+            image comes twice, or ``correct`` contradicts ``predict`` and ``label``.
+    """
+    return parse_tsv(read_content(path), Path(path))
+
+
+def parse_tsv(raw: bytes, path: Path) -> list[PublishedCertificate]:
+    """Read the bytes of a published file; see :func:`read_tsv`. ``path`` is for messages."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LogError(f"{path}: not text in UTF-8: {error}") from error
+    lines = text.split("\n")
+    header = [name.strip() for name in lines[0].split("\t")]
+    if missing := [name for name in _COLUMNS if name not in header]:
+        raise LogError(f"{path}: line 1: expected columns {_COLUMNS}, missing {missing}")
+    rows: dict[int, PublishedCertificate] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        try:
+            row = _row(header, line, f"{path}: line {number}")
+        except LogError:
+            if number == len(lines):  # no newline after it: torn by a kill
+                break
+            raise
+        if row.index in rows:
+            raise LogError(f"{path}: line {number}: image {row.index} comes twice")
+        rows[row.index] = row
+    return list(rows.values())
+
+
+def write_tsv(path: str | Path, certificates: Iterable[CertificateLike]) -> None:
+    """Write certificates in the field's format; see :func:`tsv_text`.
+
+    Raises:
+        LogError: the file cannot be written.
+    """
+    text = tsv_text(certificates)
+    try:
+        Path(path).write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise LogError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def tsv_text(certificates: Iterable[CertificateLike]) -> str:
+    """Return certificates in the field's format.
+
+    Radii are floored to six decimals (never rounded up), abstentions and unknown labels are -1,
+    and times are ``h:mm:ss.ffffff``.
+    """
+    rows = ["\t".join(_COLUMNS)]
+    rows += [
+        "\t".join(
+            (
+                str(certificate.index),
+                str(_NONE if certificate.label is None else certificate.label),
+                str(_NONE if certificate.prediction is None else certificate.prediction),
+                floor_text(certificate.input_radius, _RADIUS_PLACES),
+                str(int(certificate.correct)),
+                _clock(certificate.seconds),
+            )
+        )
+        for certificate in certificates
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _row(header: list[str], line: str, where: str) -> PublishedCertificate:
+    cells = line.split("\t")
+    if len(cells) != len(header):
+        raise LogError(f"{where}: expected {len(header)} columns, got {len(cells)}")
+    row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+    index = _class(row["idx"], "idx", where)
+    if index is None:
+        raise LogError(f"{where}: idx must be at least 0, got {row['idx']!r}")
+    certificate = PublishedCertificate(
+        index=index,
+        label=_class(row["label"], "label", where),
+        prediction=_class(row["predict"], "predict", where),
+        input_radius=_nonnegative(row["radius"], "radius", where),
+        seconds=_seconds(row["time"], where),
+    )
+    correct = {"1": True, "True": True, "0": False, "False": False}.get(row["correct"])
+    if correct is None:
+        raise LogError(f"{where}: correct must be 0 or 1, got {row['correct']!r}")
+    if correct != certificate.correct:
+        raise LogError(
+            f"{where}: correct is {row['correct']}, but predict is {row['predict']} "
+            f"and label is {row['label']}"
+        )
+    if certificate.abstained and certificate.input_radius:
+        raise LogError(f"{where}: radius must be 0 where predict is -1, got {row['radius']}")
+    return certificate
+
+
+def _class(text: str, column: str, where: str) -> int | None:
+    if not re.fullmatch(r"-1|[0-9]{1,18}", text):
+        raise LogError(f"{where}: {column} must be an integer of at least -1, got {text!r}")
+    return None if int(text) == _NONE else int(text)
+
+
+def _nonnegative(text: str, column: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0.0 <= number < math.inf:
+        raise LogError(f"{where}: {column} must be a finite number of at least 0, got {text!r}")
+    return number
+
+
+def _seconds(text: str, where: str) -> float:
+    if ":" not in text:
+        return _nonnegative(text, "time", where)
+    if (found := _CLOCK.fullmatch(text)) is None:
+        raise LogError(f"{where}: time must be seconds or h:mm:ss.ffffff, got {text!r}")
+    days, hours, minutes, seconds = found.groups(default="0")
+    try:
+        span = timedelta(days=int(days), hours=int(hours), minutes=int(minutes))
+        return (span + timedelta(seconds=float(seconds))).total_seconds()
+    except OverflowError as error:
+        raise LogError(f"{where}: time is out of range: {text!r}") from error
+
+
+def _clock(seconds: float) -> str:
+    try:
+        span = timedelta(seconds=seconds)
+    except OverflowError as error:
+        raise LogError(f"{seconds!r} seconds are too many for h:mm:ss") from error
+    text = str(span)
+    return text if span.microseconds else text + ".000000"
