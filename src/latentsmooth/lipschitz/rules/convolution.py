@@ -81,15 +81,36 @@ def orthogonal_convolution(module: OrthogonalConv2d) -> float:
 @register_rule(nn.Conv2d)
 def plain_convolution(module: nn.Conv2d) -> float:
     """A plain convolution with zero or circular padding; groups are bounded one by one."""
+    stride, dilation = _pair(module.stride), _pair(module.dilation)
     if module.padding_mode not in ("zeros", "circular"):
         raise UnverifiedModule(
             f"a convolution with padding_mode={module.padding_mode!r} repeats pixels and has no "
             "rule; use 'zeros' or 'circular'"
         )
-    stride, dilation = module.stride, module.dilation
     if max(stride) > 1 and max(dilation) > 1:
         raise UnverifiedModule(
             f"a convolution with stride {stride} and dilation {dilation} together has no rule"
         )
+    if module.padding_mode == "circular":
+        _refuse_repeated_pixels(module, dilation)
+        # Where the stride does not divide the image, wrapped phases do not line up; the
+        # subsampled stride-1 convolution is what holds for every size.
+        stride = (1, 1)
     groups = module.weight.detach().chunk(module.groups)
-    return max(convolution_bound(weight, (stride[0], stride[1])) for weight in groups)
+    return max(convolution_bound(weight, stride) for weight in groups)
+
+
+def _refuse_repeated_pixels(module: nn.Conv2d, dilation: tuple[int, int]) -> None:
+    """Circular padding beyond the kernel's reach yields some outputs twice."""
+    if isinstance(module.padding, str):
+        return
+    for padding, size, step in zip(module.padding, module.kernel_size, dilation, strict=True):
+        if 2 * padding > step * (size - 1):
+            raise UnverifiedModule(
+                f"circular padding of {padding} on each side repeats outputs of a kernel of "
+                f"{size} with dilation {step} and has no rule; use at most {step * (size - 1) // 2}"
+            )
+
+
+def _pair(values: tuple[int, ...]) -> tuple[int, int]:
+    return values[0], values[1]

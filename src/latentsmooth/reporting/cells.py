@@ -1,0 +1,176 @@
+"""The columns of every table: one header and one text a log, rounded towards safety."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from latentsmooth.errors import ConfigurationError
+from latentsmooth.records.rounding import ceil_text, floor_text
+from latentsmooth.reporting.summary import LogSummary
+
+__all__ = [
+    "MISSING",
+    "Column",
+    "ceil_percent",
+    "columns",
+    "floor_percent",
+    "notes",
+    "number",
+    "plain",
+    "radius_text",
+    "shared_radii",
+]
+
+MISSING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One figure: its name with the unit, a short header for wide tables, and a text a log."""
+
+    title: str
+    short: str
+    text: Callable[[LogSummary], str]
+
+
+def columns(summaries: Sequence[LogSummary]) -> list[Column]:
+    """Return the figures that tables show, in order.
+
+    Raises:
+        ConfigurationError: the summaries are at different radii.
+    """
+    certified = [
+        _certified_column(place, radius) for place, radius in enumerate(shared_radii(summaries))
+    ]
+    clean = Column("clean, smoothed (%)", "clean", lambda s: floor_percent(s.clean_accuracy))
+    return [
+        *([] if 0.0 in shared_radii(summaries) else [clean]),
+        *certified,
+        Column("standard error of clean (%)", "± clean", _standard_error),
+        Column("average certified radius", "ACR", _average_radius),
+        Column("abstained (%)", "abstain", lambda s: ceil_percent(s.abstention)),
+        Column("seconds per image", "s/image", lambda s: number(s.seconds_per_image)),
+        Column("samples per image", "samples/image", lambda s: number(s.samples_per_image)),
+        Column("images", "images", lambda s: f"{s.n_images:,}"),
+        Column("latent sigma", "sigma", _sigma),
+        Column("n (estimation samples)", "n", _n_estimate),
+        Column("alpha", "alpha", lambda s: _of(s.alpha)),
+    ]
+
+
+def shared_radii(summaries: Sequence[LogSummary]) -> tuple[float, ...]:
+    """Return the radii that all summaries are at.
+
+    Raises:
+        ConfigurationError: they are at different radii.
+    """
+    found = list(dict.fromkeys(summary.input_radii for summary in summaries))
+    if len(found) > 1:
+        raise ConfigurationError(f"expected summaries at the same radii, got {found}")
+    return found[0] if found else ()
+
+
+def radius_text(radius: float) -> str:
+    """Write a chosen radius in full, without a needless ``.0``.
+
+    >>> radius_text(1.0), radius_text(0.25)
+    ('1', '0.25')
+    """
+    return repr(float(radius)).removesuffix(".0")
+
+
+def notes(summaries: Sequence[LogSummary]) -> list[str]:
+    """Return what a reader must know beside the figures: one sentence or two a log."""
+    said = [_note(summary) for summary in summaries]
+    return list(dict.fromkeys(note for note in said if note))
+
+
+def plain(name: str) -> str:
+    r"""Return a name on one line, everything that is not printable replaced.
+
+    >>> plain("a\x1b[2Jb")
+    'a�[2Jb'
+    """
+    return "".join(letter if letter.isprintable() else "�" for letter in name)
+
+
+def floor_percent(share: Fraction | None) -> str:
+    """Write a share as a percentage with two decimals, rounded down."""
+    return MISSING if share is None else floor_text(share * 100, 2)
+
+
+def ceil_percent(share: Fraction | None) -> str:
+    """Write a share as a percentage with two decimals, rounded up."""
+    return MISSING if share is None else ceil_text(share * 100, 2)
+
+
+def number(value: float | None) -> str:
+    """Write a measured number with three significant digits, or as an integer from 100 on.
+
+    >>> number(0.012345), number(14.04), number(10100.0)
+    ('0.0123', '14.0', '10,100')
+    """
+    if value is None:
+        return MISSING
+    if value >= 100:
+        return f"{value:,.0f}"
+    return format(Decimal(f"{value:#.3g}"), "f")
+
+
+def _certified_column(place: int, radius: float) -> Column:
+    title = f"certified at {radius_text(radius)}{'' if radius else ': clean'} (%)"
+    return Column(
+        title,
+        radius_text(radius),
+        lambda summary: floor_percent(summary.certified_accuracy[place]),
+    )
+
+
+def _note(summary: LogSummary) -> str:
+    name = plain(summary.name)
+    if summary.false_at_most is None or summary.false_expected is None:
+        if summary.manifest is None and summary.n_images:
+            return (
+                f"{name}: the file doesn't say sigma, n or alpha, and its radii are as printed "
+                "there (the field's files round to three digits, sometimes up)."
+            )
+        return ""
+    lost = ceil_percent(Fraction(summary.false_at_most, summary.n_labelled))
+    return (
+        f"{name}: each certificate is false with probability at most {summary.alpha:g}, so among "
+        f"{summary.n_labelled:,} at most {ceil_text(summary.false_expected, 2)} are expected to "
+        f"be; with confidence {_confidence(summary.delta)} at most {summary.false_at_most} are: "
+        f"at every radius the true certified accuracy on these images is at least the one shown "
+        f"minus {lost} points."
+    )
+
+
+def _confidence(delta: float) -> str:
+    return f"{(1 - Decimal(repr(delta))) * 100:f}".rstrip("0").rstrip(".") + " %"
+
+
+def _standard_error(summary: LogSummary) -> str:
+    error = summary.clean_standard_error
+    return MISSING if error is None else ceil_text(error * 100, 2)
+
+
+def _average_radius(summary: LogSummary) -> str:
+    radius = summary.average_certified_radius
+    return MISSING if radius is None else floor_text(radius, 4)
+
+
+def _sigma(summary: LogSummary) -> str:
+    return _of(None if summary.manifest is None else summary.manifest.latent_sigma)
+
+
+def _n_estimate(summary: LogSummary) -> str:
+    return _of(None if summary.manifest is None else summary.manifest.n_estimate)
+
+
+def _of(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return f"{value:,}" if isinstance(value, int) else repr(value)

@@ -1,0 +1,210 @@
+"""certify and predict against half-spaces of known probability and radius."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest, norm
+from torch import Tensor, nn
+
+from latentsmooth.certification import (
+    Certificate,
+    Certifier,
+    certify,
+    clopper_pearson_lower,
+    latent_radius,
+    predict,
+)
+from latentsmooth.errors import ConfigurationError, DataError, ShapeError
+from tests.certification.half_space import HalfSpaceClassifier
+
+
+def images_with_mean(*means: float) -> Tensor:
+    return torch.tensor(means).reshape(-1, 1, 1, 1).expand(-1, 1, 2, 2).clone()
+
+
+def timeless(made: list[Certificate]) -> list[Certificate]:
+    return [dataclasses.replace(certificate, seconds=0.0) for certificate in made]
+
+
+def test_radius_approaches_the_distance_to_the_boundary_over_lipschitz() -> None:
+    classifier = HalfSpaceClassifier(factor=2.0, threshold=1.0)
+    images = images_with_mean(0.4, 0.1)
+    made = certify(classifier, images, n_estimate=50_000, alpha=0.001, labels=[1, 1])
+    for image, certificate in zip(images, made, strict=True):
+        margin = classifier.latent_margin(image)
+        assert certificate.prediction == int(margin > 0)
+        assert 0.9 * abs(margin) < certificate.latent_radius < abs(margin)
+        assert certificate.input_radius == pytest.approx(certificate.latent_radius / 2)
+        assert certificate.n_used == 50_100
+    assert [certificate.correct for certificate in made] == [True, False]
+
+
+def test_abstains_on_the_boundary() -> None:
+    classifier = HalfSpaceClassifier(threshold=1.0)
+    [made] = certify(classifier, images_with_mean(0.5), n_estimate=2000)
+    assert made.prediction is None
+    assert made.abstained
+    assert not made.certified_at(0.0)
+    assert (made.latent_radius, made.input_radius) == (0.0, 0.0)
+    assert made.p_lower <= 0.5
+    [answer] = predict(classifier, images_with_mean(0.5), n_samples=200)
+    assert answer.abstained
+
+
+def test_predict_answers_where_the_vote_is_clear() -> None:
+    classifier = HalfSpaceClassifier(threshold=1.0)
+    answers = predict(classifier, images_with_mean(0.0, 1.0), n_samples=200, indices=[7, 9])
+    assert [answer.prediction for answer in answers] == [0, 1]
+    assert [answer.index for answer in answers] == [7, 9]
+    assert all(answer.p_value <= 0.001 and answer.n_used == 200 for answer in answers)
+
+
+@pytest.mark.parametrize("margin_in_sigmas", [0.1, 0.5, 1.0, 2.0])
+def test_simulated_certificates_exceed_the_true_radius_at_most_alpha_of_the_time(
+    margin_in_sigmas: float,
+) -> None:
+    """The pipeline's own bound and radius over 20,000 simulated votes of known probability."""
+    alpha, n_select, n_estimate, sigma, runs = 0.01, 100, 1000, 0.5, 20_000
+    p = float(norm.cdf(margin_in_sigmas))
+    true_radius = margin_in_sigmas * sigma
+    rng = np.random.default_rng(0)
+    chooses_right = rng.binomial(n_select, p, runs) >= n_select / 2
+    votes = rng.binomial(n_estimate, np.where(chooses_right, p, 1 - p))
+    known = {k: clopper_pearson_lower(k, n_estimate, alpha) for k in set(votes.tolist())}
+    wrong = 0
+    for right, count in zip(chooses_right.tolist(), votes.tolist(), strict=True):
+        radius = latent_radius(known[count], sigma)
+        wrong += radius > true_radius if right else radius > 0
+    assert binomtest(wrong, runs, alpha, alternative="greater").pvalue > 1e-3
+    assert wrong > 0
+
+
+def test_real_certifications_exceed_the_true_radius_at_most_alpha_of_the_time() -> None:
+    """The same through noise, head and votes: 1,000 images of one latent, alpha large."""
+    classifier = HalfSpaceClassifier(threshold=1.0)
+    certifier = Certifier(classifier)
+    [image] = images_with_mean(0.75)
+    margin = classifier.latent_margin(image)
+    alpha = 0.05
+    wrong = sum(
+        certifier.certify_image(
+            image, index=index, n_select=20, n_estimate=200, alpha=alpha
+        ).latent_radius
+        > margin
+        for index in range(1000)
+    )
+    assert binomtest(wrong, 1000, alpha, alternative="greater").pvalue > 1e-3
+    assert wrong > 10
+
+
+class Network(nn.Module):
+    """A small convolutional head, so that batches really go through arithmetic kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2)
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        result: Tensor = self.body(latents)
+        return result
+
+
+def network_classifier() -> HalfSpaceClassifier:
+    torch.manual_seed(0)
+    classifier = HalfSpaceClassifier()
+    classifier.head = Network().eval()
+    return classifier
+
+
+def test_certificates_do_not_depend_on_batch_size_or_company() -> None:
+    classifier = network_classifier()
+    images = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    whole = timeless(certify(classifier, images, n_estimate=1000, batch_size=64))
+    other = timeless(certify(classifier, images, n_estimate=1000, batch_size=257))
+    alone = [
+        timeless(certify(classifier, images[i : i + 1], n_estimate=1000, indices=[i]))[0]
+        for i in reversed(range(6))
+    ]
+    assert whole == other == alone[::-1]
+
+
+def test_seed_and_index_change_the_votes() -> None:
+    classifier = HalfSpaceClassifier(threshold=1.0)
+    image = images_with_mean(0.6)
+    votes = {
+        certify(classifier, image, n_estimate=5000, seed=seed, indices=[index])[0].votes
+        for seed, index in [(0, 0), (1, 0), (0, 1)]
+    }
+    assert len(votes) == 3
+
+
+def test_selection_and_estimation_use_different_samples() -> None:
+    classifier = HalfSpaceClassifier(threshold=1.0)
+    certifier = Certifier(classifier)
+    latent = certifier.encode(images_with_mean(0.6)[0])
+    from latentsmooth.smoothing import Phase
+
+    first = certifier._votes(latent, 0, Phase.SELECT, 5000)
+    second = certifier._votes(latent, 0, Phase.ESTIMATE, 5000)
+    assert not torch.equal(first, second)
+
+
+def test_the_callers_modes_survive_and_dropout_is_off() -> None:
+    classifier = network_classifier()
+    classifier.head = nn.Sequential(nn.Dropout(0.9), classifier.head).train()
+    classifier.encoder.train()
+    images = torch.rand(1, 1, 2, 2)
+    first = timeless(certify(classifier, images, n_estimate=500))
+    assert first == timeless(certify(classifier, images, n_estimate=500))
+    assert classifier.head.training
+    assert classifier.encoder.training
+
+
+def test_an_autocast_region_round_the_call_changes_nothing() -> None:
+    classifier = network_classifier()
+    images = torch.rand(2, 1, 2, 2)
+    plain = timeless(certify(classifier, images, n_estimate=500))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert timeless(certify(classifier, images, n_estimate=500)) == plain
+
+
+def test_bfloat16_heads_run() -> None:
+    [made] = certify(
+        network_classifier(), torch.rand(1, 1, 2, 2), n_estimate=500, precision="bfloat16"
+    )
+    assert sum(count for _, count in made.votes) == 500
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (torch.rand(1, 3, 2, 2), ShapeError, r"expected an image of shape \(1, 2, 2\)"),
+        (torch.rand(1, 2, 2), ShapeError, r"\(batch, channels, height, width\)"),
+        (torch.full((1, 1, 2, 2), 2.0), DataError, "do not normalise"),
+        (torch.full((1, 1, 2, 2), float("nan")), DataError, "values from nan"),
+        (torch.zeros(1, 1, 2, 2, dtype=torch.uint8), DataError, "got dtype torch.uint8"),
+    ],
+)
+def test_wrong_images_are_named(image: Tensor, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        certify(HalfSpaceClassifier(), image, n_estimate=10)
+
+
+def test_wrong_arguments_are_named() -> None:
+    classifier, image = HalfSpaceClassifier(), images_with_mean(0.5)
+    with pytest.raises(ConfigurationError, match="alpha between 0 and 1, got 2"):
+        certify(classifier, image, alpha=2.0)
+    with pytest.raises(ConfigurationError, match="batch_size >= 1"):
+        certify(classifier, image, batch_size=0)
+    with pytest.raises(ConfigurationError, match="seed >= 0"):
+        certify(classifier, image, seed=-1)
+    with pytest.raises(ConfigurationError, match="samples and batch_size >= 1"):
+        certify(classifier, image, n_estimate=0)
+    with pytest.raises(ShapeError, match="expected 1 indices and labels, got 2 and 1"):
+        certify(classifier, image, indices=[0, 1])

@@ -1,0 +1,173 @@
+"""Every named build, at several sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from latentsmooth.errors import ConfigurationError, ShapeError, UnverifiedModule
+from latentsmooth.lipschitz import lipschitz_bound
+from latentsmooth.models import (
+    LatentSmoothedClassifier,
+    build,
+    describe_builds,
+    list_builds,
+)
+from latentsmooth.orthogonal import Center, ChannelNormalize
+from tests.oracles import singular_values
+
+REFERENCE = ["lsrs-partial", "lsrs-latent", "lsrs-preprocessor", "lsrs-lenet", "lsrs-haar"]
+RIVALS = ["resnet18", "resnet20", "resnet110", "lenet"]
+
+
+def small(name: str, **options: int) -> LatentSmoothedClassifier:
+    torch.manual_seed(0)
+    return build(
+        name, num_classes=4, image_shape=(3, 8, 8), width=0.125, latent_sigma=0.25, **options
+    )
+
+
+def test_the_list_is_complete_and_described() -> None:
+    assert sorted(list_builds()) == sorted(REFERENCE + RIVALS)
+    assert "levels, depth, channels" in describe_builds()["lsrs-haar"]
+
+
+@pytest.mark.parametrize("name", REFERENCE + RIVALS)
+@pytest.mark.parametrize("image_shape", [(1, 28, 28), (3, 32, 32), (3, 30, 17)])
+def test_builds_take_any_image_size(name: str, image_shape: tuple[int, int, int]) -> None:
+    if name == "resnet110" and image_shape != (3, 32, 32):
+        pytest.skip("the same code as resnet20, three times as deep")
+    model = build(name, num_classes=7, image_shape=image_shape, width=0.125, latent_sigma=0.5)
+    model.eval()
+    with torch.no_grad():
+        images = torch.rand(2, *image_shape)
+        assert model(images).shape == (2, 7)
+        assert model.encoder(images).shape[1:] == model.latent_shape
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_encoder_bounds_hold_before_and_after_training_steps(name: str) -> None:
+    model = small(name)
+    for _ in range(2):
+        assert 1 <= model.lipschitz_bound <= 1 + 1e-5
+        encoder = model.encoder.double().eval()
+        assert float(singular_values(encoder, (3, 8, 8)).max()) <= 1 + 1e-9
+        model.float().train()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            loss = nn.functional.cross_entropy(model(torch.rand(8, 3, 8, 8)), torch.arange(8) % 4)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_full_width_bounds_are_within_a_hundred_thousandth(name: str) -> None:
+    torch.manual_seed(1)
+    model = build(name, num_classes=10, image_shape=(3, 32, 32), latent_sigma=0.25)
+    assert 1 <= model.lipschitz_bound <= 1 + 1e-5
+
+
+def test_reference_latents_have_the_published_shapes() -> None:
+    def latent(name: str, *shape: int) -> tuple[int, ...]:
+        return build(name, num_classes=10, image_shape=shape, latent_sigma=0.25).latent_shape
+
+    assert latent("lsrs-partial", 3, 32, 32) == (128, 16, 16)
+    assert latent("lsrs-latent", 3, 32, 32) == (512,)
+    assert latent("lsrs-preprocessor", 3, 32, 32) == (64, 32, 32)
+    assert latent("lsrs-lenet", 1, 28, 28) == (16 * 7 * 7,)
+    assert latent("lsrs-haar", 3, 32, 32) == (3, 16, 16)
+    assert latent("resnet18", 3, 32, 32) == (3, 32, 32)
+
+
+def test_haar_options() -> None:
+    model = small("lsrs-haar", levels=2, depth=2, channels=12)
+    assert model.latent_shape == (12, 2, 2)
+    assert model.build == {
+        "name": "lsrs-haar",
+        "width": 0.125,
+        "options": {"levels": 2, "depth": 2, "channels": 12},
+    }
+    assert small("lsrs-haar", depth=1).latent_shape == (3, 4, 4)
+
+
+def test_image_net_sizes_use_the_large_stem() -> None:
+    model = build("resnet18", num_classes=3, image_shape=(3, 160, 160), width=0.1, latent_sigma=0.5)
+    stem = next(module for module in model.head.modules() if isinstance(module, nn.Conv2d))
+    assert stem.kernel_size == (7, 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"name": "vgg"}, ConfigurationError, "unknown build 'vgg': use one of lsrs-haar"),
+        ({"deep": 3}, ConfigurationError, "no option 'deep'; it takes: levels, depth, channels"),
+        ({"image_shape": (3, 4, 4)}, ShapeError, "from 8 pixels a side"),
+        ({"image_shape": (3, 32)}, ShapeError, "from 8 pixels a side"),
+        ({"width": 0.0}, ConfigurationError, "wanted width > 0"),
+        ({"num_classes": 1}, ConfigurationError, "at least 2 classes"),
+        ({"class_names": ["a", "b"]}, ConfigurationError, "got 2 class names for 3 classes"),
+        ({"levels": 9}, ConfigurationError, "levels=9 leaves nothing"),
+        ({"depth": -1}, ConfigurationError, "depth and channels >= 0"),
+        ({"latent_sigma": 0.0}, ConfigurationError, "positive latent_sigma"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    changes: dict[str, object], error: type[Exception], message: str
+) -> None:
+    arguments: dict[str, object] = {
+        "name": "lsrs-haar",
+        "num_classes": 3,
+        "image_shape": (3, 32, 32),
+        "width": 0.125,
+        "latent_sigma": 0.25,
+    }
+    with pytest.raises(error, match=message):
+        build(**{**arguments, **changes})  # type: ignore[arg-type]
+
+
+def test_a_users_own_pair_works_and_its_scaling_is_counted() -> None:
+    std = (0.25, 0.2, 0.5)
+    encoder = nn.Sequential(ChannelNormalize(0.5, std), nn.Flatten())
+    model = LatentSmoothedClassifier(
+        encoder,
+        nn.Linear(48, 2),
+        latent_sigma=0.5,
+        class_names=("cat", "dog"),
+        image_shape=(3, 4, 4),
+    )
+    assert model.lipschitz_bound == pytest.approx(5.0)
+    assert lipschitz_bound(nn.Sequential(Center(), nn.Flatten())) == 1.0
+    [made] = model.certify(torch.rand(1, 3, 4, 4), n_estimate=1000)
+    assert made.input_radius == pytest.approx(made.latent_radius / 5)
+    [answer] = model.predict(torch.rand(1, 3, 4, 4), n_samples=100)
+    assert answer.n_used == 100
+
+
+def test_a_pair_that_does_not_fit_or_is_not_verified_is_refused() -> None:
+    def pair(encoder: nn.Module, head: nn.Module) -> LatentSmoothedClassifier:
+        return LatentSmoothedClassifier(
+            encoder, head, latent_sigma=0.5, class_names=("a", "b"), image_shape=(3, 4, 4)
+        )
+
+    with pytest.raises(ShapeError, match="do not fit images of shape"):
+        pair(nn.Flatten(), nn.Linear(47, 2))
+    with pytest.raises(ShapeError, match=r"expected logits of shape \(1, 2\), got \(1, 3\)"):
+        pair(nn.Flatten(), nn.Linear(48, 3))
+    with pytest.raises(UnverifiedModule, match="BatchNorm2d"):
+        pair(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten()), nn.Linear(48, 2)).certify(
+            torch.rand(1, 3, 4, 4)
+        )
+    with pytest.raises(ConfigurationError, match="at least 2 class names"):
+        LatentSmoothedClassifier(
+            nn.Flatten(),
+            nn.Linear(48, 1),
+            latent_sigma=0.5,
+            class_names=("a",),
+            image_shape=(3, 4, 4),
+        )
+    with pytest.raises(ShapeError, match="channels, height, width"):
+        LatentSmoothedClassifier(
+            nn.Flatten(), nn.Linear(4, 2), latent_sigma=1, class_names="ab", image_shape=(4,)
+        )
