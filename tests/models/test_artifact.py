@@ -149,7 +149,7 @@ def test_damaged_files_are_refused(saved: Path) -> None:
     with pytest.raises(CorruptArtifact, match="not a safetensors file"):
         LatentSmoothedClassifier.from_pretrained(saved)
     (saved / WEIGHTS).unlink()
-    with pytest.raises(CorruptArtifact, match="cannot read .*No such file"):
+    with pytest.raises(CorruptArtifact, match=r"cannot read .*No such file"):
         LatentSmoothedClassifier.from_pretrained(saved)
     (saved / CONFIG).write_text("{", "utf-8")
     with pytest.raises(CorruptArtifact, match="is not JSON"):
@@ -188,7 +188,7 @@ def test_hub_ids_go_through_the_hub_library(saved: Path, monkeypatch: pytest.Mon
     loaded = LatentSmoothedClassifier.from_pretrained("owner/name", revision="v1")
     assert loaded.class_names[2] == "føx"
     assert asked == [("owner/name", "v1", [CONFIG, WEIGHTS])]
-    with pytest.raises(ConfigurationError, match="the hub gave none under that id: offline$"):
+    with pytest.raises(ConfigurationError, match=r"the hub gave none under that id: offline$"):
         LatentSmoothedClassifier.from_pretrained("owner/missing")
 
 

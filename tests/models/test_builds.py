@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -21,7 +23,7 @@ REFERENCE = ["lsrs-partial", "lsrs-latent", "lsrs-preprocessor", "lsrs-lenet", "
 RIVALS = ["resnet18", "resnet20", "resnet110", "lenet"]
 
 
-def small(name: str, **options: int) -> LatentSmoothedClassifier:
+def small(name: str, **options: Any) -> LatentSmoothedClassifier:
     torch.manual_seed(0)
     return build(
         name, num_classes=4, image_shape=(3, 8, 8), width=0.125, latent_sigma=0.25, **options
@@ -58,7 +60,7 @@ def test_encoder_bounds_hold_before_and_after_training_steps(name: str) -> None:
         for _ in range(3):
             loss = nn.functional.cross_entropy(model(torch.rand(8, 3, 8, 8)), torch.arange(8) % 4)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "add_data_selection",
     "add_fields",
     "add_head_arguments",
+    "add_positional",
     "data_help",
     "load_classifier",
     "require",
@@ -103,9 +104,19 @@ def add_fields(parser: ArgumentParser, settings: type[Any]) -> None:
         )
 
 
+def add_positional(parser: ArgumentParser, name: str, *, many: bool = False, help: str) -> None:  # noqa: A002
+    """An argument given by position, or, from a YAML file, by name (``--name`` works too)."""
+    kind = list[str] | None if many else str | None
+    parser.add_argument(name.upper(), type=str, nargs="*" if many else "?", help=help)
+    parser.add_argument(f"--{name}", type=kind, default=None, help=f"{name.upper()} by name")
+
+
 def require(options: Namespace, names: Sequence[str]) -> None:
-    """Raise `UsageError` unless each named argument came by command line or YAML file."""
+    """Settle each argument of `add_positional`; raise `UsageError` where one is missing."""
     for name in names:
+        by_position = options.get(name.upper())
+        if by_position:
+            options[name] = by_position
         if options[name] in (None, []):
             raise UsageError(
                 f"{name.replace('_', '-')} is missing: give it on the command line or in --config"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from latentsmooth.cli.arguments import load_classifier, require, write_text
+from latentsmooth.cli.arguments import add_positional, load_classifier, require, write_text
 from latentsmooth.lipschitz import module_bounds
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records.rounding import ceil_text
@@ -27,9 +27,7 @@ Example: latentsmooth audit runs/haar
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument(
-        "model", type=str | None, nargs="?", default=None, help="model folder or hub id"
-    )
+    add_positional(parser, "model", help="model folder or hub id")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", type=str | None, default=None, help="write to this file")
 

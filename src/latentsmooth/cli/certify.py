@@ -9,6 +9,7 @@ from latentsmooth.cli.arguments import (
     add_confidence,
     add_data_selection,
     add_head_arguments,
+    add_positional,
     data_help,
     load_classifier,
     require,
@@ -30,10 +31,8 @@ Example: latentsmooth certify runs/haar fashion-mini --log haar.jsonl --limit 10
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument(
-        "model", type=str | None, nargs="?", default=None, help="model folder or hub id"
-    )
-    parser.add_argument("data", type=str | None, nargs="?", default=None, help=data_help())
+    add_positional(parser, "model", help="model folder or hub id")
+    add_positional(parser, "data", help=data_help())
     parser.add_argument(
         "--log", type=str | None, default=None, help="certificate log to write or resume (JSONL)"
     )

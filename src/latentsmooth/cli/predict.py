@@ -13,6 +13,7 @@ from latentsmooth.certification import Certificate, Certifier
 from latentsmooth.cli.arguments import (
     add_confidence,
     add_head_arguments,
+    add_positional,
     load_classifier,
     require,
 )
@@ -31,10 +32,8 @@ Example: latentsmooth predict runs/haar photo.png other.jpg
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument(
-        "model", type=str | None, nargs="?", default=None, help="model folder or hub id"
-    )
-    parser.add_argument("images", type=str, nargs="*", default=[], help="image files")
+    add_positional(parser, "model", help="model folder or hub id")
+    add_positional(parser, "images", many=True, help="image files")
     add_confidence(parser, n_estimate=10_000)
     add_head_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")

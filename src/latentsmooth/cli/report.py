@@ -6,7 +6,7 @@ import shutil
 
 from jsonargparse import ArgumentParser, Namespace
 
-from latentsmooth.cli.arguments import require
+from latentsmooth.cli.arguments import add_positional, require
 from latentsmooth.reporting import DEFAULT_RADII, ReportFormat, report
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
@@ -23,7 +23,7 @@ TERMINAL_WIDTH = 100
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("logs", type=str, nargs="*", default=[], help="JSONL or TSV logs")
+    add_positional(parser, "logs", many=True, help="JSONL or TSV logs")
     parser.add_argument(
         "--radii",
         type=float,

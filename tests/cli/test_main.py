@@ -1,0 +1,169 @@
+"""Exit codes, errors in one line, help, and the subcommands that only read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from latentsmooth.cli.main import COMMANDS, main
+from latentsmooth.records import read_log
+from tests.cli.conftest import TRAIN
+from tests.data_files import shared_data
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 2, "command"),
+        (["certfy"], 2, "certfy"),
+        (["certify", "--n-estimate=many"], 2, "many"),
+        (["certify", "--no-such-flag"], 2, "--no-such-flag"),
+        (["certify"], 2, "model is missing"),
+        (["certify", "m", "fashion-mini"], 2, "log is missing"),
+        (["predict", "m"], 2, "images is missing"),
+        (["audit", "/nowhere/at/all"], 1, "no model folder at /nowhere/at/all"),
+        (["report", "/nowhere.jsonl"], 1, "/nowhere.jsonl"),
+        (["certify", "m", "no-such-data", "--log=x"], 1, "no-such-data"),
+        ([*TRAIN, "--output=x", "--build=vgg"], 1, "unknown build 'vgg'"),
+        ([*TRAIN, "--output=x", "--epochs=0"], 1, "epochs"),
+        (["train"], 2, "data is missing"),
+        (["demo", "--certify-images=0"], 1, "images to certify, got 0"),
+    ],
+)
+def test_mistakes_take_one_line_and_the_right_code(
+    words: list[str],
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == code
+    error = capsys.readouterr().err
+    assert error.startswith("latentsmooth: error: ")
+    assert error.count("\n") == 1
+    assert message in error
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "/nowhere/at/all", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_misspelled_key_in_yaml_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text("n_estimat: 5\n", "utf-8")
+    assert main(["certify", f"--config={tmp_path / 'c.yaml'}"]) == 2
+    assert "n_estimat" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_flag_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    assert "Example:" in capsys.readouterr().out or name == "demo"
+
+
+def test_interruption_exits_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(options: object, *, command: str) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS["audit"], "run", interrupted)
+    assert main(["audit", "x"]) == 130
+    assert "run the same command to go on" in capsys.readouterr().err
+
+
+def test_train_writes_a_classifier_and_returns_at_once_when_done(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = (model / "model.safetensors").read_bytes()
+    summary = json.loads((model / "config.json").read_text("utf-8"))["training"]
+    assert summary["epochs"] == 2
+    assert main([*TRAIN, f"--output={model}"]) == 0
+    assert (model / "model.safetensors").read_bytes() == weights
+    assert "Trained lsrs-lenet for 2 epochs" in capsys.readouterr().out
+
+
+def test_audit_prints_factors_and_product(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", str(model), f"--output={tmp_path / 'audit.txt'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "OrthogonalConv2d" in printed
+    assert "product" in printed
+    assert "product" in (tmp_path / "audit.txt").read_text("utf-8")
+    assert main(["audit", str(model), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    product = 1.0
+    for part in facts["modules"]:
+        product *= part["bound"]
+    assert facts["lipschitz_bound"] == pytest.approx(product, abs=1e-12)
+    assert main(["audit", str(model), "--json", f"--output={tmp_path / 'a' / 'audit.json'}"]) == 0
+    assert json.loads((tmp_path / "a" / "audit.json").read_text("utf-8")) == facts
+
+
+def test_predict_reads_image_files(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / "grey[bold].png", tmp_path / "colour.jpg"]
+    Image.new("L", (40, 28), 0).save(paths[0])
+    Image.new("RGB", (28, 28), (200, 10, 10)).save(paths[1])
+    words = ["predict", str(model), *map(str, paths), "--n-estimate=500"]
+    assert main(words) == 0
+    table = capsys.readouterr().out
+    assert "radius" in table
+    assert main([*words, "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(answer["image"]).name for answer in answers] == [path.name for path in paths]
+    assert all(answer["n_used"] == 600 and 0 <= answer["p_lower"] < 1 for answer in answers)
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    assert main(["predict", str(model), str(tmp_path / "broken.png")]) == 1
+    assert "broken.png" in capsys.readouterr().err
+
+
+def test_report_goes_to_the_terminal_or_a_file(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(log), "--radii", "0", ".25", "--format", "json"]) == 0
+    [ours] = json.loads(capsys.readouterr().out)["logs"]
+    _, certificates = read_log(log)
+    accuracy = sum(certificate.certified_at(0.25) for certificate in certificates) / 10
+    assert ours["certified"][1]["accuracy"] == pytest.approx(accuracy)
+    output, figure = tmp_path / "r.md", tmp_path / "r.png"
+    words = ["report", str(log), "--format=md", f"--output={output}", f"--figure={figure}"]
+    assert main(words) == 0
+    assert "ours" in output.read_text("utf-8")
+    assert figure.stat().st_size > 5000
+
+
+def test_report_beside_a_published_log(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    published = shared_data("published-logs/cifar10-resnet110-gaussian-sigma0.50.tsv")
+    words = ["report", str(published), str(log), "--radii", "0", ".25", ".5", ".75", "1.0"]
+    assert main([*words, "--format=md"]) == 0
+    text = capsys.readouterr().out
+    for figure in ("65.68", "54.91", "42.79", "32.45", "21.97", "0.5251", "15.23"):
+        assert figure in text
+    assert "ours" in text
+
+
+def test_recipes_name_real_flags() -> None:
+    recipes = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+    assert recipes
+    for path in recipes:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        assert isinstance(content, dict)
+        name = "certify" if path.stem == "certify" else "train"
+        from latentsmooth.cli.main import build_parser
+
+        parsed = build_parser().parse_args([name, f"--config={path}"])
+        for key, value in content.items():
+            assert parsed[name][key] == value, f"{path}: {key}"

@@ -1,0 +1,35 @@
+"""The demonstration, small, from the command line to its page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from latentsmooth.cli.main import main
+from latentsmooth.records import read_log
+
+
+def test_small_demo_compares_both_and_writes_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "demo"
+    words = ["demo", f"--output={folder}", "--epochs=1", "--certify-images=4", "--n-estimate=500"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    seconds = {}
+    for name in ("lsrs", "isrs"):
+        manifest, certificates = read_log(folder / f"{name}.jsonl")
+        assert len(certificates) == 4
+        assert manifest.n_estimate == 500
+        seconds[name] = sum(certificate.seconds for certificate in certificates)
+    stated = re.search(r"took ISRS ([0-9.]+) times", printed)
+    assert stated is not None
+    assert float(stated[1]) == pytest.approx(seconds["isrs"] / seconds["lsrs"], abs=0.006)
+    assert (folder / "certified-accuracy.png").stat().st_size > 5000
+    page = (folder / "report.html").read_text("utf-8")
+    assert "<svg" in page
+    assert "lsrs-lenet" in page
+    assert f"latentsmooth audit {folder / 'lsrs-lenet'}" in printed
+    assert main([*words, "--quiet=true"]) == 0, "a second call takes up what is there"
