@@ -38,6 +38,22 @@ LAYERS = [
     Row("conv-stride-narrow", lambda: OrthogonalConv2d(4, 6, 4, 2), (4, 8, 4), "co-isometry"),
     Row("conv-stride-pair", lambda: OrthogonalConv2d(2, 4, (4, 3), (2, 1)), (2, 6, 5)),
     Row("conv-stride-equal", lambda: OrthogonalConv2d(2, 8, 2, 2), (2, 6, 6)),
+    Row("conv-dilated", lambda: OrthogonalConv2d(2, 3, 3, dilation=2), (2, 6, 5)),
+    Row("conv-groups", lambda: OrthogonalConv2d(4, 6, 3, groups=2), (4, 5, 5)),
+    Row("conv-many-groups", lambda: OrthogonalConv2d(6, 6, 3, groups=3), (6, 3, 4)),
+    Row("conv-wrapping", lambda: OrthogonalConv2d(2, 8, 6, 2), (2, 2, 2)),
+    Row(
+        "conv-groups-stride",
+        lambda: OrthogonalConv2d(4, 4, 4, 2, groups=2),
+        (4, 6, 6),
+        "co-isometry",
+    ),
+    Row(
+        "conv-zeros-dilated",
+        lambda: OrthogonalConv2d(2, 3, 3, padding=2, dilation=2, padding_mode="zeros"),
+        (2, 6, 5),
+        "contraction",
+    ),
     Row(
         "conv-exp",
         lambda: OrthogonalConv2d(3, 8, 3, parametrization="matrix_exp"),

@@ -48,6 +48,15 @@ def test_stride_equals_unshuffle_and_stride_one() -> None:
     assert torch.allclose(strided, unshuffled)
 
 
+def test_takes_the_arguments_of_a_convolution_in_their_order() -> None:
+    layer = OrthogonalConv2d(4, 8, 3, 1, 1, 1, 2, False, "zeros")
+    plain = torch.nn.Conv2d(4, 8, 3, 1, 1, 1, 2, False, "zeros")
+    with torch.no_grad():
+        plain.weight.copy_(layer.weight)
+        images = torch.rand(2, 4, 6, 6)
+        assert torch.equal(layer(images), plain(images))
+
+
 def test_taps_are_centred() -> None:
     bases = torch.zeros(4, 4, 2)
     taps = paraunitary_kernel_1d(bases)
@@ -86,11 +95,17 @@ def test_half_precision_parameters_still_give_a_kernel_built_wide() -> None:
     [
         ((3, 8, 5, 2), "use 4 or 6"),
         ((3, 8, 1, 2), "use 2"),
-        ((3, 8, 0), "kernel and stride >= 1"),
+        ((3, 8, 0), "kernel, stride and dilation >= 1"),
+        ((3, 8, 3, 1, 2), "padding 2 does not keep the size of .* use 1 or 'same'"),
+        ((3, 8, 4, 1, 1), "use 'same'"),
+        ((3, 8, 4, 2, "same", 2), "dilation 2 needs stride 1, got stride 2"),
+        ((3, 8, 3, 1, "same", 1, 2), "groups=2 does not divide the channels, 3 -> 8"),
         ((0, 8, 3), "at least one channel, got 0 -> 8"),
     ],
 )
-def test_impossible_sizes_name_the_legal_ones(arguments: tuple[int, ...], message: str) -> None:
+def test_impossible_sizes_name_the_legal_ones(
+    arguments: tuple[int | str, ...], message: str
+) -> None:
     with pytest.raises(ShapeError, match=message):
         OrthogonalConv2d(*arguments)  # type: ignore[arg-type]
 
@@ -99,6 +114,8 @@ def test_impossible_sizes_name_the_legal_ones(arguments: tuple[int, ...], messag
 def test_padding_that_repeats_pixels_is_refused(mode: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'{mode}' is not 1-Lipschitz"):
         OrthogonalConv2d(3, 8, 3, padding_mode=mode)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="wanted padding 'same' or a number"):
+        OrthogonalConv2d(3, 8, 3, padding="valid")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -107,12 +124,16 @@ def test_padding_that_repeats_pixels_is_refused(mode: str) -> None:
         ((1, 4, 8, 8), r"\(batch, 3, height, width\), got \(1, 4, 8, 8\)"),
         ((3, 8, 8), r"got \(3, 8, 8\)"),
         ((1, 3, 7, 8), "image side 7 is not a multiple of stride 2"),
-        ((1, 3, 2, 2), "needs an image side of at least 4, got 2"),
     ],
 )
 def test_wrong_images_are_named(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         OrthogonalConv2d(3, 8, 6, 2)(torch.zeros(shape))
+
+
+def test_padding_wraps_at_most_once() -> None:
+    with pytest.raises(ShapeError, match="needs an image side of at least 3, got 2"):
+        OrthogonalConv2d(3, 8, 6)(torch.zeros(1, 3, 2, 4))
 
 
 def test_prints_like_a_convolution() -> None:

@@ -30,12 +30,16 @@ class OrthogonalConv2d(BuiltWeight):
     out_channels)`` channels, cut to its leading rows or columns. Under circular padding the layer
     is an isometry (``out_channels >= in_channels * stride^2``) or a co-isometry; zero padding
     keeps ``norm <= 1`` and loses length at the border. The output has ``size / stride`` pixels.
+    Arguments are those of ``nn.Conv2d``.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size: taps, one number or (height, width); a multiple of the stride.
         stride: step, one number or (height, width); image sides must be multiples of it.
+        padding: ``"same"``, or the number of pixels that preserves the size.
+        dilation: spacing of the taps, one number or (height, width); needs stride 1.
+        groups: blocks of channels convolved apart, each orthogonal.
         bias: whether to add a learned offset per channel (free for the Lipschitz constant).
         padding_mode: ``"circular"`` or ``"zeros"``. Reflect and replicate are not 1-Lipschitz.
         parametrization: how unconstrained parameters become orthogonal factors.
@@ -60,9 +64,12 @@ class OrthogonalConv2d(BuiltWeight):
         out_channels: int,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | Literal["same"] = "same",
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
         bias: bool = True,
-        *,
         padding_mode: PaddingMode = "circular",
+        *,
         parametrization: Parametrization = "cayley",
     ) -> None:
         super().__init__()
@@ -70,19 +77,25 @@ class OrthogonalConv2d(BuiltWeight):
         self.out_channels = out_channels
         self.kernel_size = _pair(kernel_size)
         self.stride = _pair(stride)
+        self.dilation = _pair(dilation)
+        self.groups = groups
         self.padding_mode: PaddingMode = padding_mode
         self.parametrization: Parametrization = parametrization
         self._check_arguments()
-        phases = in_channels * self.stride[0] * self.stride[1]
-        channels = self.channels = max(phases, out_channels)
+        self._margins = [
+            _margin(*sizes)
+            for sizes in zip(self.kernel_size, self.stride, self.dilation, strict=True)
+        ]
+        self._check_padding(padding)
+        self._phases = in_channels // groups * self.stride[0] * self.stride[1]
+        self._narrow = min(self._phases, out_channels // groups)
+        channels = self.channels = max(self._phases, out_channels // groups)
         taps = sum(k // s - 1 for k, s in zip(self.kernel_size, self.stride, strict=True))
-        narrow = channels // 2
-        self.mixing = nn.Parameter(
-            torch.empty(parameter_shape(channels, min(phases, out_channels), parametrization))
-        )
-        self.bases = nn.Parameter(
-            torch.empty(taps, *parameter_shape(channels, narrow, parametrization))
-        )
+        blocks = (groups,) if groups > 1 else ()
+        mixing = parameter_shape(channels, self._narrow, parametrization)
+        bases = parameter_shape(channels, channels // 2, parametrization)
+        self.mixing = nn.Parameter(torch.empty(*blocks, *mixing))
+        self.bases = nn.Parameter(torch.empty(*blocks, taps, *bases))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.reset_parameters()
 
@@ -91,19 +104,41 @@ class OrthogonalConv2d(BuiltWeight):
             raise ShapeError(
                 f"wanted at least one channel, got {self.in_channels} -> {self.out_channels}"
             )
+        if self.groups < 1 or self.in_channels % self.groups or self.out_channels % self.groups:
+            raise ShapeError(
+                f"groups={self.groups} does not divide the channels, {self.in_channels} -> "
+                f"{self.out_channels}"
+            )
         if self.padding_mode not in ("circular", "zeros"):
             raise ConfigurationError(
                 f"padding_mode {self.padding_mode!r} is not 1-Lipschitz or not known: "
                 "use 'circular' or 'zeros'"
             )
-        for size, step in zip(self.kernel_size, self.stride, strict=True):
-            if size < 1 or step < 1:
-                raise ShapeError(f"wanted kernel and stride >= 1, got {size} and {step}")
+        for size, step, gap in zip(self.kernel_size, self.stride, self.dilation, strict=True):
+            if min(size, step, gap) < 1:
+                raise ShapeError(
+                    f"wanted kernel, stride and dilation >= 1, got {size}, {step} and {gap}"
+                )
+            if step > 1 and gap > 1:
+                raise ShapeError(f"dilation {gap} needs stride 1, got stride {step}")
             if size % step:
                 below, above = size // step * step, (size // step + 1) * step
                 legal = f"{below} or {above}" if below else f"{above}"
                 raise ShapeError(
                     f"kernel size {size} is not a multiple of stride {step}: use {legal}"
+                )
+
+    def _check_padding(self, padding: int | tuple[int, int] | Literal["same"]) -> None:
+        if padding == "same":
+            return
+        if not isinstance(padding, int | tuple):
+            raise ConfigurationError(f"wanted padding 'same' or a number, got {padding!r}")
+        for asked, (before, after) in zip(_pair(padding), self._margins, strict=True):
+            if asked != before or asked != after:
+                legal = f"{before} or 'same'" if before == after else "'same'"
+                raise ShapeError(
+                    f"padding {asked} does not keep the size of a {self.kernel_size} kernel with "
+                    f"stride {self.stride} and dilation {self.dilation}: use {legal}"
                 )
 
     def reset_parameters(self) -> None:
@@ -117,25 +152,24 @@ class OrthogonalConv2d(BuiltWeight):
 
     def build_weight(self, dtype: torch.dtype) -> Tensor:
         """Returns: ``(out_channels, in_channels, kernel height, kernel width)`` of that dtype."""
-        phases = self.in_channels * self.stride[0] * self.stride[1]
-        narrow = min(phases, self.out_channels)
         with torch.autocast(self.mixing.device.type, enabled=False):
             mixing = orthogonal_columns(
-                self.mixing.to(dtype), columns=narrow, method=self.parametrization
-            )
+                self.mixing.to(dtype), columns=self._narrow, method=self.parametrization
+            ).unsqueeze(-3)
             bases = orthogonal_columns(
                 self.bases.to(dtype), columns=self.channels // 2, method=self.parametrization
             )
             split = self.kernel_size[0] // self.stride[0] - 1
-            vertical = paraunitary_kernel_1d(bases[:split])
-            horizontal = paraunitary_kernel_1d(bases[split:])
+            vertical = paraunitary_kernel_1d(bases[..., :split, :, :])
+            horizontal = paraunitary_kernel_1d(bases[..., split:, :, :])
             # The mixing matrix stands on the narrow side: what it drops is never computed.
-            if self.out_channels >= phases:
+            if self._narrow == self._phases:
                 horizontal = horizontal @ mixing
             else:
                 vertical = mixing.mT @ vertical
             kernel = separable_kernel_2d(vertical, horizontal)
-            return strided_from_polyphase(kernel, self.stride)
+            blocks = kernel.reshape(self.out_channels, self._phases, *kernel.shape[-2:])
+            return strided_from_polyphase(blocks, self.stride)
 
     def weight_parameters(self) -> list[Tensor]:
         """The mixing matrix and the factors' bases."""
@@ -144,15 +178,16 @@ class OrthogonalConv2d(BuiltWeight):
     def forward(self, images: Tensor) -> Tensor:
         """Pad and convolve: ``(b, c, h, w)`` to ``(b, out_channels, h / stride, w / stride)``."""
         self._check_images(images)
-        (kh, kw), (sh, sw) = self.kernel_size, self.stride
-        top, left = (kh // sh - 1) // 2 * sh, (kw // sw - 1) // 2 * sw
-        bottom, right = kh - sh - top, kw - sw - left
+        (top, bottom), (left, right) = self._margins
+        padding = (0, 0)
         if (top, left) == (bottom, right) and self.padding_mode == "zeros":
-            return F.conv2d(images, self.weight, self.bias, self.stride, (top, left))
-        if kh > sh or kw > sw:
+            padding = (top, left)
+        elif top or bottom or left or right:
             mode = "circular" if self.padding_mode == "circular" else "constant"
             images = F.pad(images, (left, right, top, bottom), mode=mode)
-        return F.conv2d(images, self.weight, self.bias, self.stride)
+        return F.conv2d(
+            images, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
 
     def _check_images(self, images: Tensor) -> None:
         if images.ndim != 4 or images.shape[1] != self.in_channels:
@@ -160,25 +195,34 @@ class OrthogonalConv2d(BuiltWeight):
                 f"expected images of shape (batch, {self.in_channels}, height, width), "
                 f"got {tuple(images.shape)}"
             )
-        for side, step, size in zip(images.shape[2:], self.stride, self.kernel_size, strict=True):
+        for side, step, margins in zip(images.shape[2:], self.stride, self._margins, strict=True):
             if side % step:
                 raise ShapeError(
                     f"image side {side} is not a multiple of stride {step} "
                     f"(input {tuple(images.shape)})"
                 )
-            if self.padding_mode == "circular" and size - step > side:
+            if self.padding_mode == "circular" and max(margins) > side:
                 raise ShapeError(
-                    f"circular padding wraps at most once: kernel size {size} with stride {step} "
-                    f"needs an image side of at least {size - step}, got {side}"
+                    f"circular padding wraps at most once: kernel {self.kernel_size} with stride "
+                    f"{self.stride} and dilation {self.dilation} needs an image side of at least "
+                    f"{max(margins)}, got {side}"
                 )
 
     def extra_repr(self) -> str:
         """Sizes, as ``nn.Conv2d`` prints them."""
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}, bias={self.bias is not None}, padding_mode={self.padding_mode}"
+            f"stride={self.stride}, dilation={self.dilation}, groups={self.groups}, "
+            f"bias={self.bias is not None}, padding_mode={self.padding_mode}"
         )
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _margin(size: int, step: int, gap: int) -> tuple[int, int]:
+    """Pixels to pad before and after a side so that ``side / step`` outputs are centred."""
+    taps = size // step
+    before = (taps - 1) // 2 * step * gap
+    return before, (size - step) * gap - before

@@ -20,10 +20,10 @@ def paraunitary_kernel_1d(bases: Tensor) -> Tensor:
     ``(k - 1) // 2``.
 
     Args:
-        bases: ``(k - 1, c, r)``, each slice with orthonormal columns.
+        bases: ``(..., k - 1, c, r)``, each slice with orthonormal columns.
 
     Returns:
-        ``(k, c, c)``: the taps in the order in which ``conv1d`` reads them.
+        ``(..., k, c, c)``: the taps in the order in which ``conv1d`` reads them.
 
     Source:
         J. Su, W. Byeon, F. Huang, *Scaling-up Diverse Orthogonal Convolutional Networks with a
@@ -34,17 +34,19 @@ def paraunitary_kernel_1d(bases: Tensor) -> Tensor:
         >>> taps.shape
         torch.Size([3, 4, 4])
     """
-    channels = bases.shape[-2]
-    taps = torch.eye(channels, dtype=bases.dtype, device=bases.device).unsqueeze(0)
-    zero = taps.new_zeros(1, channels, channels)
-    for position, basis in enumerate(bases):
+    *batch, factors, channels, _ = bases.shape
+    eye = torch.eye(channels, dtype=bases.dtype, device=bases.device)
+    taps = eye.expand(*batch, 1, channels, channels)
+    zero = torch.zeros_like(taps)
+    for position in range(factors):
+        basis = bases[..., position, :, :].unsqueeze(-3)
         moved = taps @ basis @ basis.mT
         kept = taps - moved
         # An odd number of factors leaves an even kernel, whose extra tap lies on the right.
         if position % 2 == 0:
-            taps = torch.cat([kept, zero]) + torch.cat([zero, moved])
+            taps = torch.cat([kept, zero], dim=-3) + torch.cat([zero, moved], dim=-3)
         else:
-            taps = torch.cat([zero, kept]) + torch.cat([moved, zero])
+            taps = torch.cat([zero, kept], dim=-3) + torch.cat([moved, zero], dim=-3)
     return taps
 
 
@@ -52,13 +54,13 @@ def separable_kernel_2d(vertical: Tensor, horizontal: Tensor) -> Tensor:
     """Combine a vertical and a horizontal kernel into a 2-D one, ``K[:, :, a, b] = V_a @ H_b``.
 
     Args:
-        vertical: ``(kh, o, c)`` taps.
-        horizontal: ``(kw, c, i)`` taps.
+        vertical: ``(..., kh, o, c)`` taps.
+        horizontal: ``(..., kw, c, i)`` taps.
 
     Returns:
-        ``(o, i, kh, kw)``, as ``conv2d`` takes it.
+        ``(..., o, i, kh, kw)``, as ``conv2d`` takes it.
     """
-    return torch.einsum("aoc,bci->oiab", vertical, horizontal)
+    return torch.einsum("...aoc,...bci->...oiab", vertical, horizontal)
 
 
 def strided_from_polyphase(kernel: Tensor, stride: tuple[int, int]) -> Tensor:

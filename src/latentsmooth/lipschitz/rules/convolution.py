@@ -73,9 +73,10 @@ def autocorrelation(kernel: Tensor) -> Tensor:
 
 @register_rule(OrthogonalConv2d)
 def orthogonal_convolution(module: OrthogonalConv2d) -> float:
-    """The kernel in force, in the dtype in force."""
+    """The kernel in force, in the dtype in force; groups are bounded one by one."""
     with torch.no_grad():
-        return convolution_bound(module.weight, module.stride)
+        groups = module.weight.chunk(module.groups)
+    return max(convolution_bound(weight, module.stride) for weight in groups)
 
 
 @register_rule(nn.Conv2d)

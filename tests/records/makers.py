@@ -1,0 +1,90 @@
+"""Small synthetic manifests and certificates, and hypothesis strategies for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from latentsmooth.certification.certificate import Certificate
+from latentsmooth.records import Manifest
+
+CLASSES = tuple("abcdefghij")
+
+_MANIFEST = Manifest(
+    artifact_hash="a1" * 32,
+    model_name="runs/haar",
+    model_build="lsrs-haar",
+    data_source="fashion-mini",
+    data_split="test",
+    data_hash="d4" * 32,
+    class_names=CLASSES,
+    latent_sigma=0.25,
+    n_select=100,
+    n_estimate=10_000,
+    alpha=0.001,
+    seed=0,
+    lipschitz_bound=1.0000006,
+    precision="float32",
+    device_type="cpu",
+    versions={"latentsmooth": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
+    machine={"platform": "Linux", "processor": "test", "cores": 2},
+    command="latentsmooth certify runs/haar fashion-mini",
+    created="2025-01-01T00:00:00+00:00",
+)
+
+
+def manifest(**changes: Any) -> Manifest:
+    return replace(_MANIFEST, **changes)
+
+
+def certificate(index: int = 0, **changes: Any) -> Certificate:
+    plain = Certificate(
+        index=index,
+        label=3,
+        prediction=3,
+        candidate=3,
+        p_lower=0.9,
+        latent_radius=0.32,
+        input_radius=0.3,
+        votes=((3, 9_500), (1, 500)),
+        n_select=100,
+        n_used=10_100,
+        alpha=0.001,
+        seconds=1.5,
+    )
+    return replace(plain, **changes)
+
+
+def abstention(index: int = 0, **changes: Any) -> Certificate:
+    return certificate(
+        index, prediction=None, p_lower=0.4, latent_radius=0.0, input_radius=0.0, **changes
+    )
+
+
+@st.composite
+def certificates(draw: st.DrawFn, index: int) -> Certificate:
+    latent_radius = draw(st.floats(0.0, 1e6))
+    candidate = draw(st.integers(0, 9))
+    common: dict[str, Any] = {
+        "label": draw(st.none() | st.integers(0, 9)),
+        "candidate": candidate,
+        "votes": ((candidate, draw(st.integers(0, 10_000))),),
+        "seconds": draw(st.floats(0.0, 1e7)),
+    }
+    if draw(st.booleans()):
+        return abstention(index, **common)
+    return certificate(
+        index,
+        prediction=candidate,
+        p_lower=draw(st.floats(0.0, 1.0, exclude_max=True)),
+        latent_radius=latent_radius,
+        input_radius=latent_radius / _MANIFEST.lipschitz_bound,
+        **common,
+    )
+
+
+def certificate_lists(max_size: int = 5) -> st.SearchStrategy[list[Certificate]]:
+    indices = st.lists(st.integers(0, 10**6), unique=True, max_size=max_size)
+    return indices.flatmap(lambda chosen: st.tuples(*map(certificates, chosen)).map(list))

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latentsmooth.certification.certificate import Certificate
+from latentsmooth.errors import LogError
+from latentsmooth.records import CertificateLog, Manifest, read_log
+from tests.records.makers import abstention, certificate, certificate_lists, manifest
+
+
+def written(path: Path, certificates: list[Certificate], start: Manifest | None = None) -> bytes:
+    with CertificateLog.open(path, start or manifest()) as log:
+        for each in certificates:
+            log.append(each)
+    return path.read_bytes()
+
+
+@given(certificates=certificate_lists())
+@settings(max_examples=40, deadline=None)
+def test_a_log_reads_back_exactly(certificates: list[Certificate]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.jsonl"
+        written(path, certificates)
+        assert read_log(path) == (manifest(), certificates)
+
+
+@given(certificates=certificate_lists(max_size=3), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_log_cut_at_any_byte_resumes_to_the_same_file(
+    certificates: list[Certificate], data: st.DataObject
+) -> None:
+    """Opening never raises; reading raises only where not even the manifest is whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.jsonl"
+        whole = written(path, certificates)
+        cut = data.draw(st.integers(0, len(whole)))
+        path.write_bytes(whole[:cut])
+        if cut >= whole.index(b"\n"):
+            read = read_log(path)
+            assert read == (manifest(), certificates[: len(read[1])])
+        else:
+            with pytest.raises(LogError, match="no whole manifest"):
+                read_log(path)
+        with CertificateLog.open(path, manifest()) as log:
+            kept = max(0, whole[:cut].count(b"\n") - 1)
+            assert log.done == {each.index for each in certificates[:kept]}
+            for each in certificates[kept:]:
+                log.append(each)
+        assert path.read_bytes() == whole
+
+
+def test_abstention_is_null_and_floats_keep_every_digit(tmp_path: Path) -> None:
+    radius = 0.1 + 0.2
+    raw = written(
+        tmp_path / "log.jsonl",
+        [abstention(0), certificate(1, latent_radius=1.0, input_radius=radius)],
+    )
+    first, second = (json.loads(line) for line in raw.splitlines()[1:])
+    assert first["prediction"] is None
+    assert b'"input_radius": 0.30000000000000004' in raw
+    assert second["input_radius"] == radius
+
+
+def test_each_certificate_is_on_disk_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "log.jsonl"
+    with CertificateLog.open(path, manifest()) as log:
+        assert read_log(path) == (manifest(), [])
+        log.append(certificate(4))
+        assert read_log(path)[1] == [certificate(4)]
+        assert log.done == {4}
+        assert log.path == path
+
+
+def test_resuming_keeps_the_first_manifest_and_ignores_where_and_when(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    before = written(path, [certificate(0)])
+    later = manifest(
+        command="again --limit 3",
+        created="2026-02-03T04:05:06Z",
+        machine={"platform": "other"},
+        model_name="copy",
+        data_source="elsewhere",
+        versions={"latentsmooth": "0.1.0", "torch": "2.13.0", "python": "3.12.0"},
+    )
+    with CertificateLog.open(path, later) as log:
+        assert log.manifest == manifest()
+        assert log.done == {0}
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"artifact_hash": "b2"},
+        {"data_hash": "e5"},
+        {"data_split": "train"},
+        {"latent_sigma": 0.5},
+        {"n_select": 101},
+        {"n_estimate": 9_999},
+        {"alpha": 0.01},
+        {"seed": 1},
+        {"lipschitz_bound": 1.0000007},
+        {"precision": "bfloat16"},
+        {"device_type": "cuda"},
+        {"versions": {"latentsmooth": "0.2.0", "torch": "2.13.0"}},
+        {"versions": {"latentsmooth": "0.1.0", "torch": "2.14.0"}},
+    ],
+)
+def test_another_manifest_is_refused_by_field_and_nothing_is_cut(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    path = tmp_path / "log.jsonl"
+    written(path, [certificate(0)])
+    torn = path.read_bytes() + b'{"index": 1, "la'
+    path.write_bytes(torn)
+    with pytest.raises(LogError) as caught:
+        CertificateLog.open(path, manifest(**changes))
+    (field, value), *_ = changes.items()
+    shown = (
+        value
+        if field != "versions"
+        else next(v for v in value.values() if v not in str(manifest()))
+    )
+    assert field in str(caught.value)
+    assert repr(shown) in str(caught.value)
+    assert path.read_bytes() == torn
+
+
+def test_every_differing_field_is_named_with_both_values(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    written(path, [])
+    wanted = "alpha is 0.001 there, 0.05 here; seed is 0 there, 7 here"
+    with pytest.raises(LogError, match=wanted):
+        CertificateLog.open(path, manifest(seed=7, alpha=0.05))
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0\0\0", b'{"index": 1', b"\xff\xfe", b"[" * 100_000])
+def test_damage_in_the_middle_is_an_error_that_names_the_line(
+    tmp_path: Path, damage: bytes
+) -> None:
+    path = tmp_path / "log.jsonl"
+    lines = written(path, [certificate(0), certificate(1), certificate(2)]).split(b"\n")
+    lines[2] = damage
+    path.write_bytes(b"\n".join(lines))
+    before = path.read_bytes()
+    with pytest.raises(LogError, match="line 3 is damaged"):
+        read_log(path)
+    with pytest.raises(LogError, match="line 3 is damaged"):
+        CertificateLog.open(path, manifest())
+    assert path.read_bytes() == before
+
+
+def test_a_last_line_that_is_no_json_is_torn_even_with_a_newline(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    whole = written(path, [certificate(0)])
+    path.write_bytes(whole + b"\0\0\0\0\n")
+    assert read_log(path)[1] == [certificate(0)]
+    CertificateLog.open(path, manifest()).close()
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", [b"notes to keep", b"one\ntwo\n", b"[1]\n", b'{"a": 1}\n'])
+def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(LogError, match=r"not a certificate log|expected the manifest"):
+        CertificateLog.open(path, manifest())
+    with pytest.raises(LogError):
+        read_log(path)
+    assert path.read_bytes() == content
+
+
+def test_duplicates_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with CertificateLog.open(path, manifest()) as log:
+        log.append(certificate(5))
+        with pytest.raises(LogError, match="image 5 is in the log already"):
+            log.append(certificate(5, seconds=2.0))
+    line = path.read_bytes().splitlines(keepends=True)[1]
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.raises(LogError, match="line 3: image 5 is on line 2 already"):
+        read_log(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latent_radius": math.inf}, "cannot be written as JSON"),
+        ({"p_lower": math.nan}, "cannot be written as JSON"),
+        ({"index": "7"}, "'index' must be an integer of at least 0, got '7'"),
+        ({"index": True}, "'index' must be"),
+        ({"index": -1}, "'index' must be"),
+        ({"label": 10}, "'label' must be an integer of at least 0, below 10, got 10"),
+        ({"prediction": 2}, "'prediction' must be the candidate 3 or null"),
+        ({"prediction": None}, "'latent_radius' must be 0"),
+        ({"prediction": None, "latent_radius": 0.0}, "'input_radius' must be 0"),
+        ({"candidate": 1.5}, "'candidate' must be an integer"),
+        ({"p_lower": 1.0}, r"'p_lower' must be a number in \[0, 1\)"),
+        ({"latent_radius": -0.1}, "'latent_radius' must be a number"),
+        ({"input_radius": 0.33}, "'input_radius' must be at most latent_radius"),
+        ({"alpha": 0.0}, r"'alpha' must be a number in \(0, 1\)"),
+        ({"seconds": "fast"}, "'seconds' must be a number"),
+        ({"seconds": 10**400}, "'seconds' must be a number"),
+        ({"n_used": 99}, "'n_used' must be at least n_select = 100"),
+        ({"votes": ((3, 10_001),)}, "'votes' must be counts of 10000 estimation samples"),
+        ({"votes": ((1, 1), (3, 2))}, "'votes' must be distinct classes, most votes first"),
+        ({"votes": ((3, 1), (3, 1))}, "'votes' must be distinct classes"),
+        ({"votes": ((10, 1),)}, "'votes' must be known classes"),
+        ({"votes": ((3, 1, 1),)}, "'votes' must be pairs"),
+        ({"votes": tuple((i, 1) for i in range(6))}, "'votes' must be a list of at most 5"),
+    ],
+)
+def test_certificates_that_make_no_sense_are_refused_and_not_written(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "log.jsonl"
+    with CertificateLog.open(path, manifest()) as log:
+        before = path.read_bytes()
+        with pytest.raises(LogError, match=message):
+            log.append(certificate(**changes))
+        log.append(certificate(0))
+    assert path.read_bytes().startswith(before)
+    assert read_log(path)[1] == [certificate(0)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alpha": 1.0}, "'alpha'"),
+        ({"latent_sigma": 0.0}, r"'latent_sigma' must be a number in \(0, inf\)"),
+        ({"lipschitz_bound": math.inf}, "cannot be written"),
+        ({"n_estimate": 0}, "'n_estimate'"),
+        ({"class_names": ("a", 1)}, "'class_names'"),
+        ({"versions": {"torch": "2"}}, "'versions'"),
+        ({"versions": {"torch": 2}}, "'versions'"),
+        ({"machine": {"cores": 1.5}}, "'machine'"),
+        ({"created": "yesterday"}, "'created' must be an ISO 8601 time"),
+        ({"command": ["a"]}, "'command' must be a string"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_creates_no_file(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "log.jsonl"
+    with pytest.raises(LogError, match=message):
+        CertificateLog.open(path, manifest(**changes))
+    assert not path.exists()
+
+
+def edited(path: Path, number: int, **changes: Any) -> None:
+    lines = path.read_text().splitlines()
+    content = json.loads(lines[number - 1]) | changes
+    kept = {key: value for key, value in content.items() if value != "DROP"}
+    lines[number - 1] = json.dumps(kept)
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "message"),
+    [
+        (1, {"schema_version": 2}, "line 1: schema version 2"),
+        (1, {"seed": "DROP"}, "line 1: missing seed"),
+        (1, {"format": "other"}, "line 1: expected the manifest"),
+        (2, {"p_lower": "DROP", "alpha": "DROP"}, "line 2: missing alpha, p_lower"),
+        (2, {"speed": 1}, "line 2: unknown 'speed'"),
+        (3, {"p_lower": 1.5}, "line 3: field 'p_lower'"),
+    ],
+)
+def test_reading_checks_every_line_and_names_it(
+    tmp_path: Path, number: int, changes: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "log.jsonl"
+    written(path, [certificate(0), certificate(1)])
+    edited(path, number, **changes)
+    with pytest.raises(LogError, match=message):
+        read_log(path)
+
+
+def test_a_line_that_is_json_but_no_object_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(written(path, []) + b"[1, 2]\n")
+    with pytest.raises(LogError, match="line 2: expected a JSON object"):
+        read_log(path)
+
+
+def test_compressed_logs_are_read_and_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl.gz"
+    raw = written(tmp_path / "log.jsonl", [certificate(0), abstention(1)])
+    packed = gzip.compress(raw)
+    path.write_bytes(packed)
+    assert read_log(path) == (manifest(), [certificate(0), abstention(1)])
+    with pytest.raises(LogError, match="uncompressed"):
+        CertificateLog.open(path, manifest())
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(LogError, match="damaged gzip"):
+        read_log(path)
+
+
+def test_two_writers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with (
+        CertificateLog.open(path, manifest()),
+        pytest.raises(LogError, match="another process is writing"),
+    ):
+        CertificateLog.open(path, manifest())
+
+
+def test_unusable_paths_and_closed_logs(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="cannot be read"):
+        read_log(tmp_path / "missing.jsonl")
+    with pytest.raises(LogError, match="cannot be opened"):
+        CertificateLog.open(tmp_path, manifest())
+    log = CertificateLog.open(tmp_path / "log.jsonl", manifest())
+    log.close()
+    log.close()
+    with pytest.raises(LogError, match="closed"):
+        log.append(certificate())
+
+
+def test_a_full_disk_leaves_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.jsonl"
+    log = CertificateLog.open(path, manifest())
+    log.append(certificate(0))
+    before = path.read_bytes()
+
+    def no_space(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space)
+        with pytest.raises(LogError, match="No space left"):
+            log.append(certificate(1))
+    assert path.read_bytes() == before
+    with pytest.raises(LogError, match="closed"):
+        log.append(certificate(2))

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from latentsmooth.errors import LogError
+from latentsmooth.records import (
+    CertificateLog,
+    log_name,
+    machine_facts,
+    package_versions,
+    read_any_log,
+    write_tsv,
+)
+from tests.records.makers import abstention, certificate, manifest
+
+
+def test_the_format_is_chosen_by_content_not_by_name(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.tsv", tmp_path / "theirs.jsonl"
+    with CertificateLog.open(ours, manifest()) as log:
+        log.append(certificate(0))
+        log.append(abstention(1))
+    write_tsv(theirs, [certificate(0), abstention(1)])
+    first, second = read_any_log(ours), read_any_log(theirs, name="published")
+    assert (first.name, second.name) == ("ours", "published")
+    assert first.manifest == manifest()
+    assert second.manifest is None
+    assert first.certificates == (certificate(0), abstention(1))
+    assert [each.correct for each in second.certificates] == [True, False]
+    assert [each.n_used for each in first.certificates] == [10_100, 10_100]
+    assert [each.n_used for each in second.certificates] == [None, None]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello\n"])
+def test_neither_format(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(LogError, match="expected a certificate log"):
+        read_any_log(path)
+
+
+def test_a_torn_manifest_is_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b'{"format": "latentsm')
+    with pytest.raises(LogError, match="no whole manifest"):
+        read_any_log(path)
+
+
+def test_names_keep_dots_that_are_no_suffix() -> None:
+    assert log_name("a/sigma0.50.tsv") == "sigma0.50"
+    assert log_name("a/sigma0.50") == "sigma0.50"
+
+
+def test_the_environment_fits_a_manifest(tmp_path: Path) -> None:
+    found = manifest(machine=machine_facts(), versions=package_versions())
+    with CertificateLog.open(tmp_path / "log.jsonl", found) as log:
+        assert log.manifest == found
+    assert read_any_log(tmp_path / "log.jsonl").manifest == found
