@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from latentsmooth.errors import LogError
+from latentsmooth.machine import describe_machine
 from latentsmooth.records import (
     CertificateLog,
     log_name,
-    machine_facts,
     package_versions,
     read_any_log,
     write_tsv,
@@ -53,7 +54,7 @@ def test_names_keep_dots_that_are_no_suffix() -> None:
 
 
 def test_the_environment_fits_a_manifest(tmp_path: Path) -> None:
-    found = manifest(machine=machine_facts(), versions=package_versions())
+    found = manifest(machine=describe_machine(torch.device("cpu")), versions=package_versions())
     with CertificateLog.open(tmp_path / "log.jsonl", found) as log:
         assert log.manifest == found
     assert read_any_log(tmp_path / "log.jsonl").manifest == found

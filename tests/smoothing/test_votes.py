@@ -13,7 +13,6 @@ from latentsmooth.smoothing import (
     count_votes,
     default_batch_size,
     prepare_head,
-    resolve_precision,
 )
 
 CPU = torch.device("cpu")
@@ -77,13 +76,6 @@ def test_the_prepared_head_is_a_copy_in_evaluation_mode() -> None:
     assert next(head.parameters()).dtype == torch.float32
     assert all(parameter.dtype == torch.bfloat16 for parameter in prepared.parameters())
     assert not any(parameter.requires_grad for parameter in prepared.parameters())
-
-
-def test_precision_is_resolved_or_refused() -> None:
-    assert resolve_precision("float32", CPU) == "float32"
-    assert resolve_precision("auto", CPU) in ("float32", "bfloat16")
-    with pytest.raises(ConfigurationError, match="unknown precision 'int8'"):
-        resolve_precision("int8", CPU)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shape", [(512,), (3, 16, 16), (64, 32, 32)])

@@ -18,14 +18,13 @@ from latentsmooth.certification.bounds import (
 )
 from latentsmooth.certification.certificate import Certificate, Prediction
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
+from latentsmooth.machine import Precision, resolve_precision
 from latentsmooth.smoothing import (
-    HeadPrecision,
     NoiseStream,
     Phase,
     count_votes,
     default_batch_size,
     prepare_head,
-    resolve_precision,
 )
 
 __all__ = ["Certifier", "SmoothedClassifier", "certify", "predict"]
@@ -65,7 +64,7 @@ class Certifier:
         *,
         seed: int = 0,
         batch_size: int | None = None,
-        precision: HeadPrecision = "float32",
+        precision: Precision = "float32",
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise ConfigurationError(f"wanted batch_size >= 1, got {batch_size}")
@@ -215,7 +214,7 @@ def certify(
     indices: Sequence[int] | None = None,
     labels: Sequence[int | None] | None = None,
     batch_size: int | None = None,
-    precision: HeadPrecision = "float32",
+    precision: Precision = "float32",
 ) -> list[Certificate]:
     """Certify images one after another.
 
@@ -253,7 +252,7 @@ def predict(
     seed: int = 0,
     indices: Sequence[int] | None = None,
     batch_size: int | None = None,
-    precision: HeadPrecision = "float32",
+    precision: Precision = "float32",
 ) -> list[Prediction]:
     """Predict the smoothed classifier's answers, abstaining where the vote is too close.
 

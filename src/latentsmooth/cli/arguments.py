@@ -12,9 +12,9 @@ from docstring_parser import parse
 from jsonargparse import ArgumentParser, Namespace
 
 from latentsmooth.errors import ConfigurationError, LatentSmoothError
-from latentsmooth.images import list_sources
+from latentsmooth.images import ImageSet, list_sources, load_images
+from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier
-from latentsmooth.smoothing import HeadPrecision
 
 __all__ = [
     "UsageError",
@@ -26,6 +26,7 @@ __all__ = [
     "data_help",
     "load_classifier",
     "require",
+    "selected_images",
     "write_text",
 ]
 
@@ -56,6 +57,17 @@ def add_data_selection(parser: ArgumentParser, *, split: str) -> None:
     )
 
 
+def selected_images(options: Namespace) -> ImageSet:
+    """Load the images that `add_data_selection` chose out of ``options.data``."""
+    return load_images(
+        options.data,
+        split=options.split,
+        limit=options.limit,
+        stride=options.stride,
+        image_size=options.image_size,
+    )
+
+
 def add_head_arguments(parser: ArgumentParser) -> None:
     """Flags that say how the head runs."""
     parser.add_argument("--seed", type=int, default=0, help="key of the noise")
@@ -67,7 +79,7 @@ def add_head_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        type=HeadPrecision,
+        type=Precision,
         default="float32",
         help="arithmetic of the head; the certificate is about the head in this precision. "
         "auto takes bfloat16 where the processor computes in it",

@@ -13,9 +13,9 @@ from latentsmooth.cli.arguments import (
     data_help,
     load_classifier,
     require,
+    selected_images,
 )
 from latentsmooth.cli.progress import certification_progress
-from latentsmooth.images import load_images
 from latentsmooth.records import certify_to_log, write_tsv
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
@@ -48,13 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, *, command: str) -> int:
     """Certify and say what came of it."""
     require(options, ("model", "data", "log"))
-    images = load_images(
-        options.data,
-        split=options.split,
-        limit=options.limit,
-        stride=options.stride,
-        image_size=options.image_size,
-    )
+    images = selected_images(options)
     model = load_classifier(options.model, options.device)
     with certification_progress(quiet=options.quiet) as on_certificate:
         certificates = certify_to_log(

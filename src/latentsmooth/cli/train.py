@@ -9,7 +9,13 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from latentsmooth.cli.arguments import add_data_selection, add_fields, data_help, require
+from latentsmooth.cli.arguments import (
+    add_data_selection,
+    add_fields,
+    data_help,
+    require,
+    selected_images,
+)
 from latentsmooth.errors import DataError
 from latentsmooth.images import ImageSet, load_images
 from latentsmooth.models import build, describe_builds
@@ -65,13 +71,7 @@ def run(options: Namespace, *, command: str) -> int:
     settings = TrainingSettings(
         **{field.name: options[field.name] for field in fields(TrainingSettings)}
     )
-    images = load_images(
-        options.data,
-        split=options.split,
-        limit=options.limit,
-        stride=options.stride,
-        image_size=options.image_size,
-    )
+    images = selected_images(options)
     validation = _validation(options) if options.validate else None
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)

@@ -12,6 +12,7 @@ import torch
 from latentsmooth.certification import Certificate
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.images import ImageSet, load_images
+from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier, build
 from latentsmooth.records import certify_to_log
 from latentsmooth.records.run import OnCertificate
@@ -23,7 +24,6 @@ from latentsmooth.reporting import (
     save_curves,
     summarize,
 )
-from latentsmooth.smoothing import HeadPrecision
 from latentsmooth.training import TrainingSettings, train
 
 __all__ = ["DemoResult", "DemoSettings", "run_demo"]
@@ -59,7 +59,7 @@ class DemoSettings:
     width: float = 1.0
     learning_rate: float = 3e-3
     seed: int = 0
-    precision: HeadPrecision = "float32"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from latentsmooth.certification import Certificate, Prediction, certify, predict
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.lipschitz import lipschitz_bound
+from latentsmooth.machine import Precision
 from latentsmooth.models import artifact
-from latentsmooth.smoothing import HeadPrecision
 
 __all__ = ["LatentSmoothedClassifier"]
 
@@ -113,7 +113,7 @@ class LatentSmoothedClassifier(nn.Module):
         indices: Sequence[int] | None = None,
         labels: Sequence[int | None] | None = None,
         batch_size: int | None = None,
-        precision: HeadPrecision = "float32",
+        precision: Precision = "float32",
     ) -> list[Certificate]:
         """Certify ``(batch, *image_shape)`` images; see `latentsmooth.certification.certify`."""
         return certify(
@@ -138,7 +138,7 @@ class LatentSmoothedClassifier(nn.Module):
         seed: int = 0,
         indices: Sequence[int] | None = None,
         batch_size: int | None = None,
-        precision: HeadPrecision = "float32",
+        precision: Precision = "float32",
     ) -> list[Prediction]:
         """Predict ``(batch, *image_shape)`` images; see `latentsmooth.certification.predict`."""
         return predict(

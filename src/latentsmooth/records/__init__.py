@@ -1,6 +1,6 @@
 """The certificate log: append, resume, read; import and export of the field's TSV files."""
 
-from latentsmooth.records.environment import machine_facts, package_versions
+from latentsmooth.records.environment import package_versions
 from latentsmooth.records.log import CertificateLog, read_log
 from latentsmooth.records.manifest import FORMAT, SCHEMA_VERSION, Manifest, differences
 from latentsmooth.records.reading import log_name, read_any_log
@@ -20,7 +20,6 @@ __all__ = [
     "check_fits",
     "differences",
     "log_name",
-    "machine_facts",
     "package_versions",
     "read_any_log",
     "read_log",

@@ -9,11 +9,11 @@ from pathlib import Path
 from latentsmooth.certification import Certificate, Certifier
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.images import ImageSet
+from latentsmooth.machine import Precision, describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
-from latentsmooth.records.environment import machine_facts, package_versions
+from latentsmooth.records.environment import package_versions
 from latentsmooth.records.log import CertificateLog, read_log
 from latentsmooth.records.manifest import Manifest
-from latentsmooth.smoothing import HeadPrecision
 
 __all__ = ["certify_to_log", "check_fits"]
 
@@ -31,7 +31,7 @@ def certify_to_log(
     alpha: float = 1e-3,
     seed: int = 0,
     batch_size: int | None = None,
-    precision: HeadPrecision = "float32",
+    precision: Precision = "float32",
     model_name: str = "",
     command: str = "",
     on_certificate: OnCertificate | None = None,
@@ -81,7 +81,7 @@ def certify_to_log(
         precision=certifier.precision,
         device_type=certifier.device.type,
         versions=package_versions(),
-        machine=machine_facts(),
+        machine=describe_machine(certifier.device),
         command=command,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

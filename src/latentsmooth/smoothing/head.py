@@ -5,40 +5,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import nn
 
-from latentsmooth.errors import ConfigurationError
+from latentsmooth.machine import ResolvedPrecision
 
-__all__ = ["HeadPrecision", "default_batch_size", "prepare_head", "resolve_precision"]
-
-HeadPrecision = Literal["float32", "bfloat16", "auto"]
+__all__ = ["default_batch_size", "prepare_head"]
 
 
-def resolve_precision(
-    precision: HeadPrecision, device: torch.device
-) -> Literal["float32", "bfloat16"]:
-    """Choose the head's precision: ``auto`` is bfloat16 where the device computes in it.
-
-    Raises:
-        ConfigurationError: for an unknown name.
-    """
-    if precision == "auto":
-        return "bfloat16" if _computes_bfloat16(device) else "float32"
-    if precision in ("float32", "bfloat16"):
-        return precision
-    raise ConfigurationError(f"unknown precision {precision!r}: use float32, bfloat16 or auto")
-
-
-def _computes_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def prepare_head(head: nn.Module, *, precision: Literal["float32", "bfloat16"]) -> nn.Module:
+def prepare_head(head: nn.Module, *, precision: ResolvedPrecision) -> nn.Module:
     """Copy a head for sampling: evaluation mode, channels-last, no gradients, one precision.
 
     A certificate is about the head that voted, so prediction must use the same copy's precision.

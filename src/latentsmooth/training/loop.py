@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from latentsmooth.errors import LatentSmoothError
+from latentsmooth.machine import describe_machine, resolve_precision
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.average import state_tensors
 from latentsmooth.training.batches import Batches, BatchPlan
@@ -21,7 +22,6 @@ from latentsmooth.training.identity import check_images, describe_images, run_id
 from latentsmooth.training.interfaces import LabelledImages
 from latentsmooth.training.interrupt import graceful_interrupts
 from latentsmooth.training.metrics import MetricsLog, load_tensorboard
-from latentsmooth.training.precision import describe_machine, resolve_precision
 from latentsmooth.training.processes import start_accelerator, synchronise
 from latentsmooth.training.progress import TrainingBar
 from latentsmooth.training.settings import TrainingSettings

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from latentsmooth.errors import ConfigurationError
+from latentsmooth.machine import Precision
 from latentsmooth.training.objectives import list_objectives
 
-__all__ = ["OptimizerName", "Precision", "ScheduleName", "TrainingSettings"]
+__all__ = ["OptimizerName", "ScheduleName", "TrainingSettings"]
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["onecycle", "cosine", "step", "constant"]
-Precision = Literal["auto", "bfloat16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
 import pytest
 import torch
 
-from latentsmooth.training import precision
-from latentsmooth.training.precision import computes_bfloat16, describe_machine, resolve_precision
+from latentsmooth import machine
+from latentsmooth.errors import ConfigurationError
+from latentsmooth.machine import computes_bfloat16, describe_machine, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -22,7 +24,7 @@ CPU = torch.device("cpu")
 def test_auto_follows_the_processor(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, object], expected: bool
 ) -> None:
-    monkeypatch.setattr(precision, "_cpu_capabilities", lambda: capabilities)
+    monkeypatch.setattr(machine, "_cpu_capabilities", lambda: capabilities)
     assert computes_bfloat16(CPU) is expected
     assert resolve_precision("auto", CPU) == ("bfloat16" if expected else "float32")
     assert resolve_precision("bfloat16", CPU) == "bfloat16"
@@ -42,7 +44,20 @@ def test_other_devices_compute_in_float32() -> None:
 
 
 def test_the_machine_is_described() -> None:
-    machine = describe_machine(CPU)
-    assert machine["device"] == "cpu"
-    assert machine["torch"] == torch.__version__
-    assert machine["name"]
+    facts = describe_machine(CPU)
+    assert facts["device"] == "cpu"
+    assert facts["threads"] == torch.get_num_threads()
+    assert facts["processor"]
+
+
+def test_unknown_precisions_are_named() -> None:
+    with pytest.raises(ConfigurationError, match="unknown precision 'int8'"):
+        resolve_precision("int8", CPU)  # type: ignore[arg-type]
+
+
+def test_processors_without_a_name_give_their_architecture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "Path", lambda name: Path("/nowhere") / "cpuinfo")
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    assert machine.processor_name() == platform.machine()
