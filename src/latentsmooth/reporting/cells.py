@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 MISSING = "–"
+_ACR_PLACES = 6  # floored: with four, a published .5251 (exactly .525053) would read .5250
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def _standard_error(summary: LogSummary) -> str:
 
 def _average_radius(summary: LogSummary) -> str:
     radius = summary.average_certified_radius
-    return MISSING if radius is None else floor_text(radius, 4)
+    return MISSING if radius is None else floor_text(radius, _ACR_PLACES)
 
 
 def _sigma(summary: LogSummary) -> str:

@@ -87,10 +87,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
             name if count[name] == 1 else str(Path(*path.parts[:-1][-depth:], log_name(path)))
             for name, path in zip(names, paths, strict=True)
         ]
-    count = Counter(names)
-    return [
-        name if count[name] == 1 else str(path) for name, path in zip(names, paths, strict=True)
-    ]
+    seen: Counter[str] = Counter()
+    told_apart = []
+    for name in names:
+        seen[name] += 1
+        told_apart.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return told_apart
 
 
 def _write(path: Path, text: str) -> None:
