@@ -170,6 +170,15 @@ def test_a_last_line_that_is_no_json_is_torn_even_with_a_newline(tmp_path: Path)
     assert path.read_bytes() == whole
 
 
+def test_a_torn_last_line_does_not_excuse_damage_just_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    damaged = written(path, [certificate(0)]) + b'{"index": 1\n{"index": 2, "la'
+    path.write_bytes(damaged)
+    with pytest.raises(LogError, match="line 3 is damaged"):
+        CertificateLog.open(path, manifest())
+    assert path.read_bytes() == damaged
+
+
 @pytest.mark.parametrize("content", [b"notes to keep", b"one\ntwo\n", b"[1]\n", b'{"a": 1}\n'])
 def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"

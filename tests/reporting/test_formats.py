@@ -57,6 +57,12 @@ def test_printed_accuracies_never_exceed_the_true_ones(n_images: int, data: st.D
     assert record["average_certified_radius"] <= radius
 
 
+def test_abstentions_and_errors_are_rounded_up() -> None:
+    log = view([correct(0, 0.3), correct(1, 0.3), *EIGHT[6:7]])
+    row = render([summarize(log, input_radii=(0.0,))], "md").splitlines()[2].split(" | ")
+    assert row[1:5] == ["66.66", "27.22", "0.200000", "33.34"]
+
+
 def test_json_has_counts_and_shares() -> None:
     content = json.loads(render([summarize(view()), summarize(published())], "json"))
     ours, theirs = content["logs"]
