@@ -48,7 +48,6 @@ class HalfSpaceClassifier:
         self.latent_sigma = sigma
         self.class_names: tuple[str, ...] = ("below", "above")
         self.image_shape: tuple[int, int, int] = (1, 2, 2)
-        self.lipschitz_bound = factor
 
     def latent_margin(self, image: Tensor) -> float:
         logits = self.head(self.encoder(image.double().float().unsqueeze(0)))

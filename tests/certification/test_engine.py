@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from latentsmooth.certification import (
     predict,
 )
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
+from latentsmooth.machine import Precision
 from tests.certification.half_space import HalfSpaceClassifier
 
 
@@ -67,7 +69,7 @@ def test_predict_answers_where_the_vote_is_clear() -> None:
 def test_simulated_certificates_exceed_the_true_radius_at_most_alpha_of_the_time(
     margin_in_sigmas: float,
 ) -> None:
-    """The pipeline's own bound and radius over 20,000 simulated votes of known probability."""
+    """The pipeline's bound and radius over 20,000 simulated votes of known probability."""
     alpha, n_select, n_estimate, sigma, runs = 0.01, 100, 1000, 0.5, 20_000
     p = float(norm.cdf(margin_in_sigmas))
     true_radius = margin_in_sigmas * sigma
@@ -172,6 +174,44 @@ def test_an_autocast_region_round_the_call_changes_nothing() -> None:
     plain = timeless(certify(classifier, images, n_estimate=500))
     with torch.autocast("cpu", torch.bfloat16):
         assert timeless(certify(classifier, images, n_estimate=500)) == plain
+
+
+def test_a_certifier_keeps_the_networks_it_verified() -> None:
+    classifier = HalfSpaceClassifier(factor=2.0, threshold=1.0)
+    certifier = Certifier(classifier)
+    [image] = images_with_mean(0.4)
+    before = timeless([certifier.certify_image(image, index=0, n_estimate=500)])
+    classifier.encoder.factor = 50.0  # type: ignore[assignment]
+    classifier.latent_sigma = 9.0
+    assert timeless([certifier.certify_image(image, index=0, n_estimate=500)]) == before
+    assert Certifier(classifier).lipschitz_bound == pytest.approx(50.0)
+
+
+class Averaging(nn.Module):
+    def forward(self, latents: Tensor) -> Tensor:
+        mean = latents.flatten(1).mean(dim=(0, 1))
+        return torch.stack([-mean, mean]).expand(len(latents), 2)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_heads_whose_answers_depend_on_their_batch_are_refused(precision: Precision) -> None:
+    classifier = HalfSpaceClassifier()
+    classifier.head = Averaging()
+    with pytest.raises(ConfigurationError, match=r"differ by .* with the rest of its batch"):
+        Certifier(classifier, precision=precision)
+    classifier.head = nn.Sequential(
+        nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(4, 2)
+    )
+    with pytest.raises(ConfigurationError, match="track_running_stats=True"):
+        Certifier(classifier, precision=precision)
+
+
+def test_labels_may_be_tensors_and_negative_ones_are_unknown() -> None:
+    classifier = HalfSpaceClassifier(threshold=1.0)
+    labels: Any = torch.tensor([1, -1])
+    first, second = certify(classifier, images_with_mean(0.9, 0.9), n_estimate=500, labels=labels)
+    assert (first.label, second.label) == (1, None)
+    assert first.correct is True
 
 
 def test_bfloat16_heads_run() -> None:

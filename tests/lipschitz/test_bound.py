@@ -13,6 +13,7 @@ from torch import nn
 
 from latentsmooth.errors import ConfigurationError, ShapeError, UnverifiedModule
 from latentsmooth.lipschitz import (
+    evaluating,
     lipschitz_bound,
     module_bounds,
     register_rule,
@@ -186,6 +187,52 @@ def test_hooks_and_replaced_forwards_are_refused() -> None:
     chain.forward = lambda inputs: 100 * inputs  # type: ignore[method-assign]
     with pytest.raises(UnverifiedModule, match="replaced"):
         lipschitz_bound(chain)
+
+
+def test_a_module_that_acts_twice_counts_twice() -> None:
+    leaky = nn.LeakyReLU(3.0)
+    assert lipschitz_bound(nn.Sequential(leaky, leaky)) == pytest.approx(9.0)
+    inner = nn.Sequential(leaky)
+    assert lipschitz_bound(nn.Sequential(inner, nn.ReLU(), inner)) == pytest.approx(9.0)
+    scale = ChannelNormalize(0.0, 0.25)
+    chain = nn.Sequential(scale, scale)
+    largest = float(singular_values(chain.double(), (1, 2, 2)).max())
+    assert largest == pytest.approx(16.0)
+    assert largest <= lipschitz_bound(chain)
+
+
+def test_hooks_on_all_modules_and_replaced_internals_are_refused() -> None:
+    handle = nn.modules.module.register_module_forward_hook(lambda *parts: 100 * parts[2])
+    try:
+        with pytest.raises(UnverifiedModule, match="forward hook"):
+            lipschitz_bound(nn.ReLU())
+    finally:
+        handle.remove()
+    convolution = nn.Conv2d(1, 1, 1)
+    convolution._conv_forward = lambda *parts: 100 * parts[0]  # type: ignore[method-assign]
+    with pytest.raises(UnverifiedModule, match="replaced method '_conv_forward'"):
+        lipschitz_bound(convolution)
+    late = nn.Conv2d(1, 1, 2, padding=1, padding_mode="circular")
+    late.padding = (0, 0)
+    with pytest.raises(UnverifiedModule, match="repeats outputs"):
+        lipschitz_bound(late)
+
+
+def test_constants_that_make_no_sense_are_refused() -> None:
+    spread = ChannelNormalize(0.5, 0.5)
+    spread.std.zero_()
+    for layer in (nn.LeakyReLU(float("nan")), spread):
+        with pytest.raises(ConfigurationError, match="wanted a finite bound"):
+            lipschitz_bound(layer)
+
+
+def test_parts_frozen_before_stay_frozen() -> None:
+    chain = nn.Sequential(nn.Dropout(0.5), nn.Flatten()).train()
+    chain[0].eval()
+    lipschitz_bound(chain, input_shape=(1, 2, 2))
+    with evaluating(chain):
+        assert not any(part.training for part in chain.modules())
+    assert [part.training for part in chain] == [False, True]
 
 
 def test_users_register_rules() -> None:

@@ -89,6 +89,50 @@ def test_a_users_own_modules_are_passed_in(tmp_path: Path) -> None:
     assert loaded.lipschitz_bound == pytest.approx(4.0)
 
 
+def test_other_modules_of_equal_weights_are_refused(tmp_path: Path) -> None:
+    def model(activation: nn.Module) -> LatentSmoothedClassifier:
+        torch.manual_seed(0)
+        return LatentSmoothedClassifier(
+            nn.Sequential(nn.Flatten(), activation),
+            nn.Linear(16, 2),
+            latent_sigma=0.5,
+            class_names=("a", "b"),
+            image_shape=(1, 4, 4),
+        )
+
+    assert model(nn.ReLU()).fingerprint != model(nn.Tanh()).fingerprint
+    folder = model(nn.ReLU()).save_pretrained(tmp_path)
+    other = model(nn.Tanh())
+    with pytest.raises(CorruptArtifact, match="describes other modules"):
+        LatentSmoothedClassifier.from_pretrained(folder, encoder=other.encoder, head=other.head)
+
+
+def test_a_build_that_was_changed_is_not_saved_under_its_name(tmp_path: Path) -> None:
+    model, before = small(), small().fingerprint
+    assert isinstance(model.encoder, nn.Sequential)
+    model.encoder[-2] = nn.ReLU()
+    assert model.fingerprint != before
+    with pytest.raises(ConfigurationError, match="were changed after it was built"):
+        model.save_pretrained(tmp_path)
+
+
+def test_shared_and_bfloat16_weights_are_saved(tmp_path: Path) -> None:
+    shared = nn.Linear(16, 16)
+    model = LatentSmoothedClassifier(
+        nn.Flatten(),
+        nn.Sequential(shared, nn.ReLU(), shared, nn.Linear(16, 2)),
+        latent_sigma=0.5,
+        class_names=("a", "b"),
+        image_shape=(1, 4, 4),
+    )
+    folder = model.save_pretrained(tmp_path)
+    loaded = LatentSmoothedClassifier.from_pretrained(
+        folder, encoder=model.encoder, head=model.head
+    )
+    assert loaded.fingerprint == model.fingerprint
+    assert len(model.bfloat16().fingerprint) == 64
+
+
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     config = json.loads((folder / CONFIG).read_text("utf-8"))
     change(config)
@@ -121,7 +165,7 @@ def put(key: str, value: object) -> Callable[[dict[str, Any]], object]:
         (put("build", {"name": "x", "width": 1, "options": {}}), "unknown build 'x'"),
         (put("build", {"name": "lenet", "width": 1, "options": {}}), "does not fit its build"),
         (put("build", {"name": "lsrs-lenet", "width": 1, "options": {}}), "expected .* of shape"),
-        (lambda config: config.pop("build"), "pass encoder= and head="),
+        (lambda config: config.pop("build"), "architecture is '<missing>'"),
         (lambda config: config.pop("latent_sigma"), "latent_sigma is '<missing>'"),
     ],
 )

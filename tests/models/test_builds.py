@@ -157,6 +157,8 @@ def test_a_pair_that_does_not_fit_or_is_not_verified_is_refused() -> None:
         pair(nn.Flatten(), nn.Linear(47, 2))
     with pytest.raises(ShapeError, match=r"expected logits of shape \(1, 2\), got \(1, 3\)"):
         pair(nn.Flatten(), nn.Linear(48, 3))
+    with pytest.raises(ShapeError, match="do not fit images of shape"):
+        pair(nn.Flatten(), nn.BatchNorm1d(7))
     with pytest.raises(UnverifiedModule, match="BatchNorm2d"):
         pair(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten()), nn.Linear(48, 2)).certify(
             torch.rand(1, 3, 4, 4)

@@ -77,7 +77,8 @@ class FrozenCopy(nn.Module):
         if isinstance(layer, BuiltWeight) and isinstance(self.layer, BuiltWeight):
             with torch.no_grad():
                 weight = layer.weight.double()
-            held = [(source, source._version) for source in self.layer.weight_parameters()]
+            sources = [*self.layer.weight_parameters(), weight]
+            held = [(source, source._version) for source in sources]
             self.layer._kept = (held, weight)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
+from scipy.special import ndtri
 
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.records import Manifest
@@ -65,7 +66,8 @@ def abstention(index: int = 0, **changes: Any) -> Certificate:
 
 @st.composite
 def certificates(draw: st.DrawFn, index: int) -> Certificate:
-    latent_radius = draw(st.floats(0.0, 1e6))
+    p_lower = draw(st.floats(0.5, 1.0, exclude_min=True, exclude_max=True))
+    latent_radius = draw(st.floats(0.0, 1.0)) * _MANIFEST.latent_sigma * float(ndtri(p_lower))
     candidate = draw(st.integers(0, 9))
     common: dict[str, Any] = {
         "label": draw(st.none() | st.integers(0, 9)),
@@ -78,7 +80,7 @@ def certificates(draw: st.DrawFn, index: int) -> Certificate:
     return certificate(
         index,
         prediction=candidate,
-        p_lower=draw(st.floats(0.0, 1.0, exclude_max=True)),
+        p_lower=p_lower,
         latent_radius=latent_radius,
         input_radius=latent_radius / _MANIFEST.lipschitz_bound,
         **common,

@@ -64,7 +64,7 @@ def test_abstention_is_null_and_floats_keep_every_digit(tmp_path: Path) -> None:
     radius = 0.1 + 0.2
     raw = written(
         tmp_path / "log.jsonl",
-        [abstention(0), certificate(1, latent_radius=1.0, input_radius=radius)],
+        [abstention(0), certificate(1, latent_radius=0.31, input_radius=radius)],
     )
     first, second = (json.loads(line) for line in raw.splitlines()[1:])
     assert first["prediction"] is None
@@ -221,7 +221,7 @@ def test_duplicates_are_refused(tmp_path: Path) -> None:
         ({"alpha": 0.0}, r"'alpha' must be a number in \(0, 1\)"),
         ({"seconds": "fast"}, "'seconds' must be a number"),
         ({"seconds": 10**400}, "'seconds' must be a number"),
-        ({"n_used": 99}, "'n_used' must be at least n_select = 100"),
+        ({"n_used": 99}, "'n_used' must be above n_select = 100, at most 10100"),
         ({"votes": ((3, 10_001),)}, "'votes' must be counts of 10000 estimation samples"),
         ({"votes": ((1, 1), (3, 2))}, "'votes' must be distinct classes, most votes first"),
         ({"votes": ((3, 1), (3, 1))}, "'votes' must be distinct classes"),

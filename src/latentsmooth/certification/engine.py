@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -18,6 +19,7 @@ from latentsmooth.certification.bounds import (
 )
 from latentsmooth.certification.certificate import Certificate, Prediction
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
+from latentsmooth.lipschitz import lipschitz_bound
 from latentsmooth.machine import Precision, resolve_precision
 from latentsmooth.smoothing import (
     NoiseStream,
@@ -25,6 +27,7 @@ from latentsmooth.smoothing import (
     count_votes,
     default_batch_size,
     prepare_head,
+    refuse_mixing,
 )
 
 __all__ = ["Certifier", "SmoothedClassifier", "certify", "predict"]
@@ -42,13 +45,13 @@ class SmoothedClassifier(Protocol):
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
 
-    @property
-    def lipschitz_bound(self) -> float:
-        """Verified bound of the encoder over pixels in [0, 1]."""
-
 
 class Certifier:
-    """A classifier made ready to certify: bound verified, head copied in its precision.
+    """A classifier made ready to certify: a copy of both networks, the bound verified on it.
+
+    The copy is what runs, so that training the original further changes nothing here. The
+    encoder's copy computes in float64 where the device can; the larger of its bound and the
+    original's divides every radius.
 
     Args:
         classifier: encoder, head and ``latent_sigma``.
@@ -56,6 +59,11 @@ class Certifier:
         batch_size: noisy latents a head call; ``None`` chooses. Results do not depend on it
             beyond the rounding of the head's own arithmetic.
         precision: of the head: ``float32``, ``bfloat16``, or ``auto``.
+
+    Raises:
+        UnverifiedModule: where the encoder holds a module without a Lipschitz rule.
+        ConfigurationError: where the head's answer to one latent depends on the others in its
+            batch; its votes would not be independent.
     """
 
     def __init__(
@@ -70,14 +78,19 @@ class Certifier:
             raise ConfigurationError(f"wanted batch_size >= 1, got {batch_size}")
         if seed < 0:
             raise ConfigurationError(f"wanted seed >= 0, got {seed}")
-        self.lipschitz_bound = classifier.lipschitz_bound
         self.device = _device_of(classifier)
+        self._encoder, self.lipschitz_bound = _frozen_encoder(classifier.encoder, self.device)
         self.precision = resolve_precision(precision, self.device)
         self.seed = seed
-        self._classifier = classifier
+        self.latent_sigma = classifier.latent_sigma
+        self._image_shape = classifier.image_shape
+        self._num_classes = len(classifier.class_names)
         self._batch_size = batch_size
         self._dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         self._head = prepare_head(classifier.head, precision=self.precision)
+        latent = self.encode(torch.full(self._image_shape, 0.5))
+        with torch.autocast(self.device.type, enabled=False):
+            refuse_mixing(self._head, latent, dtype=self._dtype)
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:
@@ -93,15 +106,10 @@ class Certifier:
             ShapeError: for an image of another shape than the classifier's.
             DataError: for pixels that are not finite or outside [0, 1].
         """
-        check_image(image, self._classifier.image_shape)
-        encoder = self._classifier.encoder
-        training = encoder.training
-        encoder.eval()
-        try:
-            with torch.autocast(self.device.type, enabled=False):
-                latent: Tensor = encoder(image.to(self.device, torch.float32).unsqueeze(0))[0]
-        finally:
-            encoder.train(training)
+        check_image(image, self._image_shape)
+        dtype = _wide_dtype(self.device)
+        with torch.autocast(self.device.type, enabled=False):
+            latent: Tensor = self._encoder(image.to(self.device, dtype).unsqueeze(0))[0]
         return latent.float().contiguous()
 
     def certify_image(
@@ -132,7 +140,7 @@ class Certifier:
         votes = self._votes(latent, index, Phase.ESTIMATE, n_estimate).tolist()
         p_lower = clopper_pearson_lower(votes[candidate], n_estimate, alpha)
         abstains = p_lower <= 0.5
-        in_latent = 0.0 if abstains else latent_radius(p_lower, self._classifier.latent_sigma)
+        in_latent = 0.0 if abstains else latent_radius(p_lower, self.latent_sigma)
         in_input = 0.0 if abstains else input_radius(in_latent, self.lipschitz_bound)
         return Certificate(
             index=index,
@@ -183,7 +191,7 @@ class Certifier:
             index=index,
             phase=phase,
             latent_shape=latent.shape,
-            latent_sigma=self._classifier.latent_sigma,
+            latent_sigma=self.latent_sigma,
             device=latent.device,
         )
         with torch.autocast(self.device.type, enabled=False):
@@ -193,7 +201,7 @@ class Certifier:
                 noise,
                 samples=samples,
                 batch_size=self._batch_size or default_batch_size(latent.shape, latent.device),
-                num_classes=len(self._classifier.class_names),
+                num_classes=self._num_classes,
                 dtype=self._dtype,
             ).cpu()
 
@@ -297,12 +305,25 @@ def _keys(
             f"expected images of shape (batch, channels, height, width), got {tuple(images.shape)}"
         )
     places = range(len(images)) if indices is None else indices
-    classes = [None] * len(images) if labels is None else labels
+    given: Sequence[int | None] = [None] * len(images) if labels is None else labels
+    # A negative label is how image sets say that none is known.
+    classes = [None if label is None or int(label) < 0 else int(label) for label in given]
     if len(places) != len(images) or len(classes) != len(images):
         raise ShapeError(
             f"expected {len(images)} indices and labels, got {len(places)} and {len(classes)}"
         )
     return [int(place) for place in places], classes
+
+
+def _wide_dtype(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def _frozen_encoder(encoder: nn.Module, device: torch.device) -> tuple[nn.Module, float]:
+    frozen = copy.deepcopy(encoder).eval().requires_grad_(False)
+    as_shipped = lipschitz_bound(frozen)
+    frozen.to(dtype=_wide_dtype(device))
+    return frozen, max(as_shipped, lipschitz_bound(frozen))
 
 
 def _device_of(classifier: SmoothedClassifier) -> torch.device:

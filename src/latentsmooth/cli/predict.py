@@ -18,7 +18,7 @@ from latentsmooth.cli.arguments import (
     require,
 )
 from latentsmooth.images import load_image_files
-from latentsmooth.records.rounding import floor_text
+from latentsmooth.records.rounding import ceil_text, floor_text
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -89,5 +89,5 @@ def _facts(made: Certificate) -> dict[str, object]:
 def _caption(alpha: float, bound: float) -> str:
     return (
         f"l2 radius over pixels in [0, 1], wrong with probability at most {alpha:g} an image; "
-        f"encoder's Lipschitz bound {bound:.7f}"
+        f"encoder's Lipschitz bound {ceil_text(bound, 7)}"
     )

@@ -50,7 +50,6 @@ def hub_rows(argument: str, split: str) -> tuple[TableRows, str, tuple[str, ...]
         types=dict(zip(table.schema.names, table.schema.types, strict=True)),
         features=dataset.features.to_dict(),
         parts=[(f"hub:{argument} {chosen}", dataset.num_rows)],
-        folder=Path(),
         digest=partial(str, hashlib.sha256(identity.encode()).hexdigest()),
     )
     return rows, canonical(chosen), rows.class_names

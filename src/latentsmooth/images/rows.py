@@ -104,11 +104,11 @@ class FileRows:
         return read_file(self.paths[row])
 
     def fingerprint(self) -> str:
-        """Sha256 over every file's name, relative to the root, and bytes."""
+        """Sha256 over every file's name, relative to the root, label and bytes."""
         digest = hashlib.sha256()
-        for path in self.paths:
+        for path, label in zip(self.paths, self.labels.tolist(), strict=True):
             name = path.name if self._root is None else path.relative_to(self._root).as_posix()
-            digest.update(f"{name}\0".encode())
+            digest.update(f"{name}\0{label}\0".encode())
             digest.update(hashlib.sha256(read_file(path)).digest())
         return digest.hexdigest()
 

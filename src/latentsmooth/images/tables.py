@@ -37,7 +37,6 @@ class TableRows:
         types: Arrow type by column name.
         features: the ``huggingface`` feature descriptions, ``{}`` where there are none.
         parts: (name, rows) of each file the table was put together from, in order.
-        folder: where relative paths of images without bytes are looked up.
         digest: gives the fingerprint.
 
     Raises:
@@ -51,12 +50,10 @@ class TableRows:
         types: dict[str, Any],
         features: dict[str, Any],
         parts: Sequence[tuple[str, int]],
-        folder: Path,
         digest: Callable[[], str],
     ) -> None:
         self._parts = tuple(name for name, _ in parts)
         self._ends = tuple(accumulate(count for _, count in parts))
-        self._folder = folder
         self._digest = digest
         where = ", ".join(self._parts[:3])
         if not self._ends or self._ends[-1] == 0:
@@ -87,7 +84,10 @@ class TableRows:
         value = self._images[row].as_py()
         if isinstance(value, dict):
             if value.get("bytes") is None and value.get("path"):
-                return read_file(self._folder / value["path"])
+                raise DataError(
+                    f"{self.name(row)}: a path without the image's bytes; expected tables that "
+                    "hold their images, so that their hash covers what is certified"
+                )
             value = value.get("bytes")
         if not isinstance(value, bytes):
             raise DataError(f"{self.name(row)}: the image is null; expected encoded image bytes")
@@ -221,7 +221,6 @@ def _loaded_rows(paths: Sequence[Path]) -> TableRows:
         types=dict(zip(schema.names, schema.types, strict=True)),
         features=features_of(schema),
         parts=[(str(path), part.num_rows) for path, part in zip(paths, tables, strict=True)],
-        folder=paths[0].parent,
         digest=partial(str, digest.hexdigest()),
     )
 
@@ -247,7 +246,6 @@ def _mapped_rows(paths: Sequence[Path]) -> TableRows:
         types=dict(zip(table.schema.names, table.schema.types, strict=True)),
         features=features_of(schemas[0]),
         parts=parts,
-        folder=paths[0].parent,
         digest=partial(file_digest, tuple(paths)),
     )
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from latentsmooth.errors import ShapeError
 from latentsmooth.lipschitz import rules as _rules  # noqa: F401  (fills the registry)
+from latentsmooth.lipschitz.modes import evaluating
 from latentsmooth.lipschitz.registry import refuse_hooks, rule_for
 
 __all__ = ["ModuleBound", "lipschitz_bound", "module_bounds"]
@@ -77,7 +78,9 @@ def _bounds(module: nn.Module, path: str) -> list[ModuleBound]:
         refuse_hooks(module, path)
         return [
             part
-            for name, child in module.named_children()
+            # A module that stands twice in the chain acts twice; named_children would skip it.
+            for name, child in module._modules.items()
+            if child is not None
             for part in _bounds(child, f"{path}.{name}" if path else name)
         ]
     bound = rule_for(module, path)(module)
@@ -87,13 +90,10 @@ def _bounds(module: nn.Module, path: str) -> list[ModuleBound]:
 def _try_shape(module: nn.Module, input_shape: Sequence[int]) -> None:
     like = next(iter(module.parameters()), next(iter(module.buffers()), torch.zeros(())))
     image = torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device)
-    training = module.training
     try:
-        with torch.no_grad():
-            module.eval()(image)
+        with torch.no_grad(), evaluating(module):
+            module(image)
     except ShapeError:
         raise
     except RuntimeError as error:
         raise ShapeError(f"an input of shape {tuple(input_shape)} does not fit: {error}") from error
-    finally:
-        module.train(training)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from latentsmooth.errors import ConfigurationError, UnverifiedModule
@@ -77,16 +78,28 @@ def rule_for(module: nn.Module, path: str) -> Rule:
 
 
 def refuse_hooks(module: nn.Module, path: str) -> None:
-    """Raise where a hook or a replaced ``forward`` may change what a module computes.
+    """Raise where a hook or a replaced method may change what a module computes.
 
     Raises:
         UnverifiedModule: naming the module's path.
     """
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+    replaced = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and callable(getattr(type(module), name, None))
+    ]
+    own = module._forward_hooks or module._forward_pre_hooks
+    if replaced or own or _global_hooks():
+        found = f"a replaced method {replaced[0]!r}" if replaced else "a forward hook"
         raise UnverifiedModule(
-            f"{path or 'the module'} ({type(module).__name__}) has a forward hook or a replaced "
-            "forward, which no rule can see; remove it"
+            f"{path or 'the module'} ({type(module).__name__}) has {found}, which no rule can "
+            "see; remove it"
         )
+
+
+def _global_hooks() -> bool:
+    hooks = torch.nn.modules.module
+    return bool(hooks._global_forward_hooks or hooks._global_forward_pre_hooks)
 
 
 def verified_types() -> list[str]:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ __all__ = [
     "BOUND_TOLERANCE",
     "CONFIG_FILE",
     "WEIGHTS_FILE",
+    "architecture",
     "fingerprint",
     "load_classifier",
     "save_classifier",
@@ -35,13 +37,21 @@ BOUND_TOLERANCE = 1e-5
 """Relative difference allowed between a stored bound and its recomputation elsewhere."""
 
 
+def architecture(model: LatentSmoothedClassifier) -> dict[str, str]:
+    """What encoder and head print of themselves; attributes they do not print are not covered."""
+    return {"encoder": repr(model.encoder), "head": repr(model.head)}
+
+
 def fingerprint(model: LatentSmoothedClassifier) -> str:
     """SHA-256 over weights, build, noise, classes and image shape; not over how it was trained."""
-    digest = sha256(json.dumps(_identity(model), sort_keys=True).encode())
+    identity = _identity(model)
+    if model.build is not None and architecture(model) != model._built_as:
+        identity["architecture"] = architecture(model)
+    digest = sha256(json.dumps(identity, sort_keys=True).encode())
     for name, tensor in sorted(_tensors(model).items()):
         header = f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n"
         digest.update(header.encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -56,6 +66,11 @@ def save_classifier(model: LatentSmoothedClassifier, folder: str | Path) -> Path
         The folder.
     """
     target = Path(folder)
+    if model.build is not None and architecture(model) != model._built_as:
+        raise ConfigurationError(
+            f"the modules of this {model.build['name']!r} were changed after it was built, so its "
+            "name no longer describes it; make a LatentSmoothedClassifier of them instead"
+        )
     weights = save(_tensors(model), metadata={"format": "pt"})
     config = {
         "format": CONFIG_FORMAT,
@@ -103,6 +118,11 @@ def load_classifier(
     config = read_config(folder / CONFIG_FILE)
     weights = _read_weights(folder / WEIGHTS_FILE, config.weights_sha256)
     model = _assemble(config, encoder, head, folder)
+    if config.build is None and architecture(model) != config.architecture:
+        raise CorruptArtifact(
+            f"{folder / CONFIG_FILE} describes other modules than the encoder and head passed in: "
+            f"{config.architecture}"
+        )
     _fill(model, weights, folder / WEIGHTS_FILE)
     model.training_summary = config.training
     model.eval()
@@ -116,7 +136,9 @@ def load_classifier(
 
 
 def _identity(model: LatentSmoothedClassifier) -> dict[str, Any]:
+    modules = {} if model.build is not None else {"architecture": architecture(model)}
     return {
+        **modules,
         "build": model.build,
         "image_shape": list(model.image_shape),
         "latent_shape": list(model.latent_shape),
@@ -126,8 +148,10 @@ def _identity(model: LatentSmoothedClassifier) -> dict[str, Any]:
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    # A clone each: two names of one tensor are two tensors in the file.
     return {
-        name: tensor.detach().to("cpu").contiguous() for name, tensor in model.state_dict().items()
+        name: tensor.detach().to("cpu").contiguous().clone()
+        for name, tensor in model.state_dict().items()
     }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from latentsmooth.certification import Certificate, Prediction, certify, predict
 from latentsmooth.errors import ConfigurationError, ShapeError
-from latentsmooth.lipschitz import lipschitz_bound
+from latentsmooth.lipschitz import evaluating, lipschitz_bound
 from latentsmooth.machine import Precision
 from latentsmooth.models import artifact
 
@@ -72,6 +72,7 @@ class LatentSmoothedClassifier(nn.Module):
         self.build = build
         self.training_summary: dict[str, Any] = {}
         self._latent_shape = self._run_once()
+        self._built_as = artifact.architecture(self)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -85,12 +86,8 @@ class LatentSmoothedClassifier(nn.Module):
         Raises:
             UnverifiedModule: where the encoder holds a module without a rule.
         """
-        training = self.encoder.training
-        self.encoder.eval()
-        try:
+        with evaluating(self.encoder):
             return lipschitz_bound(self.encoder)
-        finally:
-            self.encoder.train(training)
 
     @property
     def fingerprint(self) -> str:
@@ -181,21 +178,16 @@ class LatentSmoothedClassifier(nn.Module):
         )
 
     def _run_once(self) -> tuple[int, ...]:
-        modes = {name: module.training for name, module in self.named_modules()}
-        self.eval()
         like = next(self.encoder.parameters(), next(self.head.parameters(), torch.zeros(())))
         image = torch.zeros(1, *self.image_shape, device=like.device, dtype=like.dtype)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(self.encoder, self.head):
                 latent = self.encoder(image)
                 logits = self.head(latent)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, TypeError) as error:
             raise ShapeError(
                 f"encoder and head do not fit images of shape {self.image_shape}: {error}"
             ) from error
-        finally:
-            for name, module in self.named_modules():
-                module.training = modes[name]
         if tuple(logits.shape) != (1, len(self.class_names)):
             raise ShapeError(
                 f"expected logits of shape (1, {len(self.class_names)}), got {tuple(logits.shape)}"

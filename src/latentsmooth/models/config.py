@@ -28,6 +28,7 @@ class ArtifactConfig:
         lipschitz_bound: the encoder's bound when it was saved.
         weights_sha256: hash of the weights file.
         training: how the weights came about, free-form.
+        architecture: what a user's own encoder and head printed of themselves; empty for a build.
     """
 
     build: dict[str, Any] | None
@@ -37,6 +38,7 @@ class ArtifactConfig:
     lipschitz_bound: float
     weights_sha256: str
     training: dict[str, Any]
+    architecture: dict[str, Any]
 
 
 def read_config(path: Path) -> ArtifactConfig:
@@ -67,6 +69,7 @@ def read_config(path: Path) -> ArtifactConfig:
         lipschitz_bound=fields.positive("lipschitz_bound"),
         weights_sha256=fields.text("weights_sha256"),
         training=fields.mapping("training"),
+        architecture=fields.mapping("architecture") if raw.get("build") is None else {},
     )
 
 

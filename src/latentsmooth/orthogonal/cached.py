@@ -19,7 +19,8 @@ class BuiltWeight(nn.Module):
     With gradients enabled and parameters that want them, each access builds the weight anew in
     float32, so that it belongs to the current graph. Otherwise it is built in float64, rounded
     once to the parameters' dtype, and kept until a parameter is replaced, changed in place, moved,
-    or the training mode is switched.
+    or the training mode is switched. Changes through ``.data`` are invisible to torch's version
+    counter: switch the mode after them.
     """
 
     def __init__(self) -> None:
@@ -47,12 +48,13 @@ class BuiltWeight(nn.Module):
         kept = self._kept
         if kept is not None and all(
             held is source and version == source._version
-            for (held, version), source in zip(kept[0], sources, strict=True)
+            for (held, version), source in zip(kept[0], [*sources, kept[1]], strict=True)
         ):
             return kept[1]
         with torch.inference_mode(False), torch.no_grad():
             weight = self.build_weight(torch.float64).to(dtype)
-        self._kept = ([(source, source._version) for source in sources], weight)
+        # The weight's own version is kept too: whoever changes it in place gets a fresh one.
+        self._kept = ([(held, held._version) for held in (*sources, weight)], weight)
         return weight
 
     def train(self: Self, mode: bool = True) -> Self:

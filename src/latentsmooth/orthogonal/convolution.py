@@ -213,7 +213,8 @@ class OrthogonalConv2d(BuiltWeight):
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
             f"stride={self.stride}, dilation={self.dilation}, groups={self.groups}, "
-            f"bias={self.bias is not None}, padding_mode={self.padding_mode}"
+            f"bias={self.bias is not None}, padding_mode={self.padding_mode}, "
+            f"parametrization={self.parametrization}"
         )
 
 

@@ -84,5 +84,5 @@ class OrthogonalLinear(BuiltWeight):
         """Sizes, as ``nn.Linear`` prints them."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"bias={self.bias is not None}"
+            f"bias={self.bias is not None}, parametrization={self.parametrization}"
         )

@@ -124,3 +124,10 @@ def check_fits(classifier: LatentSmoothedClassifier, images: ImageSet) -> None:
             f"{images.source} has label {highest}, the classifier knows "
             f"{len(classifier.class_names)} classes"
         )
+    for place, name in enumerate(images.class_names):
+        if name in classifier.class_names and classifier.class_names.index(name) != place:
+            raise ConfigurationError(
+                f"class {name!r} is number {place} in {images.source} and number "
+                f"{classifier.class_names.index(name)} of the classifier: labels would not mean "
+                "the same"
+            )

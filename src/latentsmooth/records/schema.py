@@ -9,6 +9,8 @@ from dataclasses import fields
 from datetime import datetime
 from typing import NoReturn
 
+from scipy.special import ndtri
+
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.errors import LogError
 from latentsmooth.records.manifest import FORMAT, SCHEMA_VERSION, Manifest
@@ -140,11 +142,27 @@ def _check_consistent(certificate: Certificate, manifest: Manifest, line: _Field
     most = certificate.latent_radius / manifest.lipschitz_bound
     if certificate.input_radius > most * _BOUND_SLACK:
         line.fail("input_radius", f"at most latent_radius / lipschitz_bound = {most!r}")
-    if certificate.n_used < certificate.n_select:
-        line.fail("n_used", f"at least n_select = {certificate.n_select}")
+    if certificate.alpha != manifest.alpha:
+        line.fail("alpha", f"the manifest's {manifest.alpha!r}")
+    if certificate.n_select != manifest.n_select:
+        line.fail("n_select", f"the manifest's {manifest.n_select}")
+    budget = manifest.n_select + manifest.n_estimate
+    if not certificate.n_select < certificate.n_used <= budget:
+        line.fail("n_used", f"above n_select = {certificate.n_select}, at most {budget}")
+    _check_radius(certificate, manifest, line)
     estimated = certificate.n_used - certificate.n_select
     if sum(count for _, count in certificate.votes) > estimated:
         line.fail("votes", f"counts of {estimated} estimation samples")
+
+
+def _check_radius(certificate: Certificate, manifest: Manifest, line: _Fields) -> None:
+    if certificate.abstained:
+        return
+    if certificate.p_lower <= 0.5:
+        line.fail("p_lower", "above one half where there is a prediction")
+    most = manifest.latent_sigma * float(ndtri(certificate.p_lower))
+    if certificate.latent_radius > most * _BOUND_SLACK:
+        line.fail("latent_radius", f"at most sigma * Phi^-1(p_lower) = {most!r}")
 
 
 def _encode(content: Mapping[str, object], where: str) -> bytes:

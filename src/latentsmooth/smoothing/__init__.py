@@ -1,6 +1,6 @@
 """Votes of a head over keyed Gaussian noise around a latent."""
 
-from latentsmooth.smoothing.head import default_batch_size, prepare_head
+from latentsmooth.smoothing.head import default_batch_size, prepare_head, refuse_mixing
 from latentsmooth.smoothing.noise import NOISE_CHUNK, NoiseStream, Phase
 from latentsmooth.smoothing.votes import count_votes
 
@@ -11,4 +11,5 @@ __all__ = [
     "count_votes",
     "default_batch_size",
     "prepare_head",
+    "refuse_mixing",
 ]

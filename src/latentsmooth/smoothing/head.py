@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from latentsmooth.errors import ConfigurationError
 from latentsmooth.machine import ResolvedPrecision
 
-__all__ = ["default_batch_size", "prepare_head"]
+__all__ = ["default_batch_size", "prepare_head", "refuse_mixing"]
 
 
 def prepare_head(head: nn.Module, *, precision: ResolvedPrecision) -> nn.Module:
@@ -30,6 +31,46 @@ def prepare_head(head: nn.Module, *, precision: ResolvedPrecision) -> nn.Module:
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     prepared.to(dtype=dtype)
     return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+@torch.inference_mode()
+def refuse_mixing(head: nn.Module, latent: Tensor, *, dtype: torch.dtype) -> None:
+    """Raise where a head's answer to one latent depends on the others in its batch.
+
+    Votes are independent only if each is a function of its own latent. Normalisation by batch
+    statistics is the usual culprit.
+
+    Args:
+        head: the prepared head.
+        latent: ``latent_shape``, any; it and two far scalings of it are the trial.
+        dtype: what the head computes in.
+
+    Raises:
+        ConfigurationError: naming how far the answers lie apart.
+    """
+    for path, module in head.named_modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is None:
+            raise ConfigurationError(
+                f"head.{path} ({type(module).__name__}) normalises by the statistics of each "
+                "batch, so votes would depend on one another; use track_running_stats=True"
+            )
+    generator = torch.Generator().manual_seed(0)
+    unit = torch.randn(3, *latent.shape, generator=generator).to(latent.device)
+    trial = (
+        latent
+        + unit * torch.tensor([0.1, 1.0, 3.0], device=latent.device).view(-1, *[1] * latent.ndim)
+    ).to(dtype)
+    together = head(trial).float()
+    alone = torch.cat([head(row.unsqueeze(0)).float() for row in trial])
+    if together.shape != alone.shape:
+        return  # count_votes names wrong shapes
+    apart = float((together - alone).abs().max())
+    allowed = (0.05 if dtype == torch.bfloat16 else 1e-3) * max(1.0, float(alone.abs().max()))
+    if apart > allowed:
+        raise ConfigurationError(
+            f"the head's answers to a latent differ by {apart:.3g} with the rest of its batch; "
+            "votes must not depend on one another"
+        )
 
 
 def default_batch_size(latent_shape: Sequence[int], device: torch.device) -> int:

@@ -48,7 +48,8 @@ def convolution_bound(weight: Tensor, stride: tuple[int, int] = (1, 1)) -> float
     residual[:, :, lags_h // 2, lags_w // 2] -= torch.eye(channels, dtype=torch.float64)
     by_lag = float(residual.flatten(0, 1).norm(dim=0).sum())
     by_tap = float(kernel.flatten(0, 1).norm(dim=0).sum())
-    terms = kernel.numel() // channels + lags_h * lags_w + channels
+    # Every entry of every lag is a sum of at most numel / channels products, and all are summed.
+    terms = kernel.numel() * lags_h * lags_w
     return min(norm_from_square(1 + by_lag, terms=terms), norm_from_square(by_tap**2, terms=terms))
 
 
@@ -103,13 +104,14 @@ def plain_convolution(module: nn.Conv2d) -> float:
 
 def _refuse_repeated_pixels(module: nn.Conv2d, dilation: tuple[int, int]) -> None:
     """Circular padding beyond the kernel's reach yields some outputs twice."""
-    if isinstance(module.padding, str):
-        return
-    for padding, size, step in zip(module.padding, module.kernel_size, dilation, strict=True):
-        if 2 * padding > step * (size - 1):
+    # What forward pads by: (left, right, top, bottom), fixed when the module was made.
+    margins = module._reversed_padding_repeated_twice
+    sides = (margins[2] + margins[3], margins[0] + margins[1])
+    for total, size, step in zip(sides, module.kernel_size, dilation, strict=True):
+        if total > step * (size - 1):
             raise UnverifiedModule(
-                f"circular padding of {padding} on each side repeats outputs of a kernel of "
-                f"{size} with dilation {step} and has no rule; use at most {step * (size - 1) // 2}"
+                f"circular padding by {total} pixels in all repeats outputs of a kernel of "
+                f"{size} with dilation {step} and has no rule; use at most {step * (size - 1)}"
             )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 from latentsmooth.lipschitz.registry import register_rule
@@ -19,7 +21,7 @@ def nonexpansive(module: nn.Module) -> float:
 @register_rule(nn.LeakyReLU)
 def leaky(module: nn.LeakyReLU) -> float:
     """The steeper of the two slopes."""
-    return max(1.0, abs(module.negative_slope))
+    return max(abs(module.negative_slope), 1.0)
 
 
 @register_rule(nn.Sigmoid)
@@ -31,4 +33,5 @@ def sigmoid(module: nn.Sigmoid) -> float:
 @register_rule(ChannelNormalize)
 def channel_normalize(module: ChannelNormalize) -> float:
     """Division by a standard deviation: the smallest one counts."""
-    return 1.0 / float(module.std.double().min()) * (1 + 2**-51)
+    smallest = float(module.std.double().abs().min())
+    return 1.0 / smallest * (1 + 2**-51) if smallest else math.inf
