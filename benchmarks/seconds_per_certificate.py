@@ -12,10 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import statistics
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from latentsmooth.certification import Certifier
@@ -36,7 +39,7 @@ def head_mmac(model: LatentSmoothedClassifier) -> float:
     return float(whole - counter.get_total_flops()) / 2e6
 
 
-def load_blank(model: LatentSmoothedClassifier):  # type: ignore[no-untyped-def]
+def load_blank(model: LatentSmoothedClassifier) -> Tensor:
     return next(model.parameters()).new_zeros(1, *model.image_shape)
 
 
@@ -81,7 +84,7 @@ def main() -> None:
         for name, model in models.items()
     ]
     result = {
-        "command": "python benchmarks/seconds_per_certificate.py",
+        "command": shlex.join(["python", *sys.argv]),
         "data": arguments.data.rpartition("/")[2],
         "images": arguments.images,
         "n_estimate": arguments.n_estimate,

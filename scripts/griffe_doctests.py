@@ -14,7 +14,7 @@ BLOCK = re.compile(r"^(?P<indent> *)>>> .*(?:\n(?P=indent).*\S.*)*", re.MULTILIN
 FENCED = r"\g<indent>```pycon\n\g<0>\n\g<indent>```"
 
 
-class DoctestFences(Extension):
+class DoctestFences(Extension):  # type: ignore[misc]
     """Rewrite docstrings before they are parsed."""
 
     def on_object(self, *, obj: Object, **kwargs: Any) -> None:

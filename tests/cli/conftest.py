@@ -19,7 +19,7 @@ TRAIN = [
     "--learning-rate=0.005",
     "--validate-images=50",
     "--precision=float32",
-    "--quiet=true",
+    "--quiet",
 ]
 
 
@@ -46,5 +46,5 @@ def certify(model: Path, path: Path, *, limit: int, batch_size: int = 100) -> li
         "--n-estimate=1000",
         f"--limit={limit}",
         f"--batch-size={batch_size}",
-        "--quiet=true",
+        "--quiet",
     ]

@@ -32,6 +32,16 @@ from tests.data_files import shared_data
         ([*TRAIN, "--output=x", "--epochs=0"], 1, "epochs"),
         (["train"], 2, "data is missing"),
         (["demo", "--certify-images=0"], 1, "images to certify, got 0"),
+        (["demo", "--n-estimate=0"], 1, "n_estimate >= 1"),
+        (["audit", "one", "--model=two"], 2, "'one' is one argument too many"),
+        (["audit", "m", "--device=x"], 2, "--device"),
+        (["certify", "m", "fashion-mini", "--log=x", "--device=toaster"], 2, "device 'toaster'"),
+        (["certify", "m", "fashion-mini", "--log=x", "--tsv=x"], 2, "x would be overwritten"),
+        (["audit", "m", "--output=m/config.json"], 2, "m/config.json would be overwritten"),
+        (["report", "a.jsonl", "--output=./a.jsonl"], 2, "would be overwritten"),
+        (["report", "a.jsonl", "--figure=a.jsonl"], 2, "would be overwritten"),
+        ([*TRAIN, "--output=/dev/null/x"], 1, "NotADirectoryError"),
+        ([*TRAIN, "--output=x", "--width=65"], 1, "at most 64, got 65"),
     ],
 )
 def test_mistakes_take_one_line_and_the_right_code(
@@ -53,6 +63,50 @@ def test_mistakes_take_one_line_and_the_right_code(
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "/nowhere/at/all", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_terminal_escapes_in_messages_are_defused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "\x1b[31mred"]) == 1
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_words_fill_what_was_not_named(
+    model: Path, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", f"--model={model}", "--json"]) == 0
+    words = ["certify", f"--model={model}", "fashion-mini", f"--log={log}"]
+    assert main([*words, "--n-estimate=1000", "--limit=10", "--quiet"]) == 0
+    assert "10 images certified" in capsys.readouterr().out
+
+
+def test_a_config_that_is_not_text_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    assert main(["certify", f"--config={tmp_path / 'c.yaml'}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_training_images_are_not_taken_for_validation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (8, 8), 20 * number).save(tmp_path / "images" / label / f"{number}.png")
+    words = ["train", f"--data=imagefolder:{tmp_path / 'images'}", "--build=lsrs-lenet", "--quiet"]
+    words += ["--epochs=1", "--batch-size=4", f"--output={tmp_path / 'out'}"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert "No validation: imagefolder:" in captured.err
+    assert "Validation:" not in captured.out
+    certify = ["certify", str(tmp_path / "out"), f"imagefolder:{tmp_path / 'images'}"]
+    (tmp_path / "images" / "dog").rename(tmp_path / "images" / "ant")
+    assert main([*certify, f"--log={tmp_path / 'l.jsonl'}"]) == 1
+    assert "class 'cat' is number 1" in capsys.readouterr().err
+    (tmp_path / "images" / "cat").rename(tmp_path / "images" / "bee")
+    assert main([*certify, f"--log={tmp_path / 'l.jsonl'}"]) == 1
+    assert "none in common" in capsys.readouterr().err
 
 
 def test_a_misspelled_key_in_yaml_is_named(
@@ -90,7 +144,7 @@ def test_train_writes_a_classifier_and_returns_at_once_when_done(
     assert summary["epochs"] == 2
     assert main([*TRAIN, f"--output={model}"]) == 0
     assert (model / "model.safetensors").read_bytes() == weights
-    assert "Trained lsrs-lenet for 2 epochs" in capsys.readouterr().out
+    assert "Trained lsrs-lenet, 2 epochs" in capsys.readouterr().out
 
 
 def test_audit_prints_factors_and_product(

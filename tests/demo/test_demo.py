@@ -31,5 +31,9 @@ def test_small_demo_compares_both_and_writes_everything(
     page = (folder / "report.html").read_text("utf-8")
     assert "<svg" in page
     assert "lsrs-lenet" in page
-    assert f"latentsmooth audit {folder / 'lsrs-lenet'}" in printed
-    assert main([*words, "--quiet=true"]) == 0, "a second call takes up what is there"
+    assert re.search(rf"latentsmooth audit {folder / 'lsrs-lenet'}", printed)
+    assert "measured in this run" in printed
+    assert main([*words, "--quiet"]) == 0
+    assert "from logs of an earlier run" in capsys.readouterr().out
+    assert main([*words, "--quiet", "--alpha=0.01"]) == 1
+    assert "another --output" in capsys.readouterr().err

@@ -21,7 +21,7 @@ def test_class_folders(tmp_path: Path) -> None:
     place(tmp_path, "dog/deep/2.png", "cat/b.PNG", "cat/a.png", "dog/1.png", ".hidden/x.png")
     (tmp_path / "cat" / "notes.txt").write_text("not an image")
     images = load_images(f"imagefolder:{tmp_path}", split="train")
-    assert images.split == "train"
+    assert images.split == "all"
     assert images.class_names == ("cat", "dog")
     names = [Path(item.name).relative_to(tmp_path).as_posix() for item in images]
     assert names == ["cat/a.png", "cat/b.PNG", "dog/1.png", "dog/deep/2.png"]

@@ -107,7 +107,7 @@ def test_image_net_sizes_use_the_large_stem() -> None:
         ({"deep": 3}, ConfigurationError, "no option 'deep'; it takes: levels, depth, channels"),
         ({"image_shape": (3, 4, 4)}, ShapeError, "from 8 pixels a side"),
         ({"image_shape": (3, 32)}, ShapeError, "from 8 pixels a side"),
-        ({"width": 0.0}, ConfigurationError, "wanted width > 0"),
+        ({"width": 0.0}, ConfigurationError, "wanted width above 0"),
         ({"num_classes": 1}, ConfigurationError, "at least 2 classes"),
         ({"class_names": ["a", "b"]}, ConfigurationError, "got 2 class names for 3 classes"),
         ({"levels": 9}, ConfigurationError, "levels=9 leaves nothing"),

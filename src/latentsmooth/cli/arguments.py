@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,6 +19,7 @@ from latentsmooth.errors import ConfigurationError, LatentSmoothError
 from latentsmooth.images import ImageSet, list_sources, load_images
 from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier
+from latentsmooth.models.artifact import CONFIG_FILE, WEIGHTS_FILE
 
 __all__ = [
     "UsageError",
@@ -23,8 +28,11 @@ __all__ = [
     "add_fields",
     "add_head_arguments",
     "add_positional",
+    "command_line",
     "data_help",
+    "files_of",
     "load_classifier",
+    "refuse_overwriting",
     "require",
     "selected_images",
     "write_text",
@@ -124,25 +132,61 @@ def add_positional(parser: ArgumentParser, name: str, *, many: bool = False, hel
 
 
 def require(options: Namespace, names: Sequence[str]) -> None:
-    """Settle each argument of `add_positional`; raise `UsageError` where one is missing."""
+    """Settle the arguments of `add_positional` and check that each named one was given.
+
+    Words given by position fill, in order, those arguments that were not given by name.
+
+    Raises:
+        UsageError: for an argument that is missing, or a word too many.
+    """
+    words: list[str] = []
     for name in names:
-        by_position = options.get(name.upper())
-        if by_position:
-            options[name] = by_position
-        if options[name] in (None, []):
+        given = options.get(name.upper())
+        words += given if isinstance(given, list) else [given] if given else []
+    for name in names:
+        if options[name] in (None, [], "") and name.upper() in options and words:
+            many = isinstance(options[name.upper()], list)
+            options[name], words = (words, []) if many else (words[0], words[1:])
+        if options[name] in (None, [], ""):
             raise UsageError(
                 f"{name.replace('_', '-')} is missing: give it on the command line or in --config"
             )
+    if words:
+        raise UsageError(f"{words[0]!r} is one argument too many: the others were given by name")
+
+
+def files_of(model: str) -> list[Path]:
+    """The files of a local model folder."""
+    return [Path(model) / name for name in (CONFIG_FILE, WEIGHTS_FILE)]
+
+
+def refuse_overwriting(target: str | None, kept: Sequence[str | Path]) -> None:
+    """Raise `UsageError` where a file to be written is one that is read or logged to."""
+    if target is not None and Path(target).resolve() in {Path(each).resolve() for each in kept}:
+        raise UsageError(f"{target} would be overwritten; name another file")
+
+
+def command_line(*words: str) -> str:
+    """How to call this program again from where the user stands."""
+    found = shutil.which("latentsmooth")
+    program = "latentsmooth" if found else str(Path(sys.executable).with_name("latentsmooth"))
+    with contextlib.suppress(ValueError):
+        if not found:
+            program = str(Path(program).relative_to(Path.cwd()))
+    return shlex.join([program, *words])
 
 
 def load_classifier(name: str, device: str) -> LatentSmoothedClassifier:
     """Load a saved classifier onto a device; ``auto`` takes a GPU where there is one."""
-    model = LatentSmoothedClassifier.from_pretrained(name)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if chosen.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
+        raise UsageError(f"unknown device {device!r}: use auto, cpu, cuda, cuda:1, mps or xpu")
+    model = LatentSmoothedClassifier.from_pretrained(name)
     try:
         return model.to(torch.device(chosen))
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(f"cannot use device {chosen!r}: {error}") from error
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"cannot use device {chosen!r}: {reason}") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

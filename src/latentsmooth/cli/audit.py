@@ -7,13 +7,21 @@ import json
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from latentsmooth.cli.arguments import add_positional, load_classifier, require, write_text
+from latentsmooth.cli.arguments import (
+    add_positional,
+    files_of,
+    load_classifier,
+    refuse_overwriting,
+    require,
+    write_text,
+)
 from latentsmooth.lipschitz import module_bounds
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records.rounding import ceil_text
+from latentsmooth.reporting import plain
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -35,6 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, *, command: str) -> int:
     """Audit and print."""
     require(options, ("model",))
+    refuse_overwriting(options.output, files_of(options.model))
     model = load_classifier(options.model, "cpu")
     factors = module_bounds(model.encoder)
     if options.json:
@@ -61,15 +70,17 @@ def run(options: Namespace, *, command: str) -> int:
 
 
 def _table(name: str, model: LatentSmoothedClassifier) -> Table:
-    table = Table(title=f"Encoder of {escape(name)}", caption="l2 Lipschitz factors, rounded up")
+    table = Table(
+        title=Text(f"Encoder of {plain(name)}"), caption="l2 Lipschitz factors, rounded up"
+    )
     for heading in ("module", "kind", "settings"):
         table.add_column(heading, overflow="fold")
-    table.add_column("factor", justify="right")
+    table.add_column("factor", justify="right", no_wrap=True, min_width=10)
     for factor in module_bounds(model.encoder):
         table.add_row(
             factor.path or "(encoder)",
             factor.kind,
-            escape(factor.description),
+            Text(plain(factor.description)),
             ceil_text(factor.bound, 8),
         )
     table.add_section()

@@ -10,8 +10,11 @@ from latentsmooth.cli.arguments import (
     add_data_selection,
     add_head_arguments,
     add_positional,
+    command_line,
     data_help,
+    files_of,
     load_classifier,
+    refuse_overwriting,
     require,
     selected_images,
 )
@@ -42,12 +45,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_data_selection(parser, split="test")
     add_confidence(parser, n_estimate=100_000)
     add_head_arguments(parser)
-    parser.add_argument("--quiet", type=bool, default=False, help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(options: Namespace, *, command: str) -> int:
     """Certify and say what came of it."""
     require(options, ("model", "data", "log"))
+    refuse_overwriting(options.tsv, [options.log, *files_of(options.model)])
     images = selected_images(options)
     model = load_classifier(options.model, options.device)
     with certification_progress(quiet=options.quiet) as on_certificate:
@@ -72,7 +76,7 @@ def run(options: Namespace, *, command: str) -> int:
     console = Console(highlight=False)
     console.print(
         f"{len(certificates)} images certified: {correct} correct, {abstained} abstained. "
-        f"Log: {options.log}\nNext: latentsmooth report {options.log}",
+        f"Log: {options.log}\nNext: " + command_line("report", options.log),
         soft_wrap=True,
         markup=False,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from latentsmooth.cli import audit, certify, demo, predict, report, train
 from latentsmooth.cli.arguments import UsageError
 from latentsmooth.errors import LatentSmoothError
+from latentsmooth.reporting import plain
 from latentsmooth.version import __version__
 
 __all__ = ["build_parser", "main"]
@@ -37,15 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 is no error
     try:
-        namespace = build_parser().parse_args(words)
-    except ArgumentError as error:
-        return _fail(error, debug, code=2)
-    try:
-        name = namespace.command
-        options: Namespace = namespace[name]
-        return int(COMMANDS[name].run(options, command=" ".join(["latentsmooth", *words])))
-    except UsageError as error:
+        return _run(words)
+    except (ArgumentError, UsageError) as error:
         return _fail(error, debug, code=2)
     except LatentSmoothError as error:
         return _fail(error, debug, code=1)
@@ -53,6 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _closed_pipe()
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command to go on", debug, code=130)
+    except (OSError, MemoryError, RuntimeError, ValueError, OverflowError, TypeError) as error:
+        if debug:
+            traceback.print_exception(error)
+        text = f"{type(error).__name__}: {error}; --debug shows where"
+        return _fail(text, False, code=1)
+
+
+def _run(words: list[str]) -> int:
+    try:
+        namespace = build_parser().parse_args(words)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the --config file is not text: {error}") from error
+    name = namespace.command
+    options: Namespace = namespace[name]
+    return int(COMMANDS[name].run(options, command=shlex.join(["latentsmooth", *words])))
 
 
 def build_parser() -> ArgumentParser:
@@ -78,7 +93,7 @@ def build_parser() -> ArgumentParser:
 def _fail(error: object, debug: bool, *, code: int) -> int:
     if debug and isinstance(error, BaseException):
         traceback.print_exception(error)
-    message = " ".join(str(error).split())
+    message = plain(" ".join(str(error).split()))
     print(f"latentsmooth: error: {message}", file=sys.stderr)
     return code
 

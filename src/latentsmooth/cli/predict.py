@@ -6,8 +6,8 @@ import json
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from latentsmooth.certification import Certificate, Certifier
 from latentsmooth.cli.arguments import (
@@ -19,6 +19,7 @@ from latentsmooth.cli.arguments import (
 )
 from latentsmooth.images import load_image_files
 from latentsmooth.records.rounding import ceil_text, floor_text
+from latentsmooth.reporting import plain
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -63,8 +64,8 @@ def run(options: Namespace, *, command: str) -> int:
             print(json.dumps({"image": item.name, "class": answer, **_facts(made)}))
         else:
             table.add_row(
-                escape(item.name),
-                escape(answer) if answer is not None else "(abstains)",
+                Text(plain(item.name)),
+                Text(plain(answer) if answer is not None else "(abstains)"),
                 floor_text(made.p_lower, 4),
                 floor_text(made.input_radius, 3),
             )

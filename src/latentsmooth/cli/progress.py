@@ -39,10 +39,14 @@ def certification_progress(
         console=Console(stderr=True),
         disable=quiet,
     )
-    task = progress.add_task(title, total=None, note="")
+    # The bar appears with the first image, so that an error before it stands alone.
+    task = progress.add_task(title, total=None, note="", start=False)
     tally = {"new": 0, "correct": 0, "seconds": 0.0}
 
     def on_certificate(made: Certificate | None, done: int, total: int) -> None:
+        if not progress.live.is_started:
+            progress.start()
+            progress.start_task(task)
         note = "resuming"
         if made is not None:
             tally["new"] += 1
@@ -52,5 +56,7 @@ def certification_progress(
             note = f"{tally['correct'] / tally['new']:.1%} correct, {pace:.3f} s/image"
         progress.update(task, completed=done, total=total, note=note)
 
-    with progress:
+    try:
         yield on_certificate
+    finally:
+        progress.stop()

@@ -6,7 +6,7 @@ import shutil
 
 from jsonargparse import ArgumentParser, Namespace
 
-from latentsmooth.cli.arguments import add_positional, require
+from latentsmooth.cli.arguments import add_positional, refuse_overwriting, require
 from latentsmooth.reporting import DEFAULT_RADII, ReportFormat, report
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
@@ -47,6 +47,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, *, command: str) -> int:
     """Report and print, unless it went to a file."""
     require(options, ("logs",))
+    for target in (options.output, options.figure):
+        refuse_overwriting(target, options.logs)
     text = report(
         options.logs,
         radii=options.radii,

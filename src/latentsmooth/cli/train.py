@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from rich.console import Console
 from latentsmooth.cli.arguments import (
     add_data_selection,
     add_fields,
+    command_line,
     data_help,
     require,
     selected_images,
 )
-from latentsmooth.errors import DataError
+from latentsmooth.errors import ConfigurationError, DataError
 from latentsmooth.images import ImageSet, load_images
 from latentsmooth.models import build, describe_builds
 from latentsmooth.training import TrainingSettings, train
@@ -62,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--validate", type=bool, default=True, help="whether to validate during training"
     )
     add_fields(parser, TrainingSettings)
-    parser.add_argument("--quiet", type=bool, default=False, help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(options: Namespace, *, command: str) -> int:
@@ -72,7 +74,7 @@ def run(options: Namespace, *, command: str) -> int:
         **{field.name: options[field.name] for field in fields(TrainingSettings)}
     )
     images = selected_images(options)
-    validation = _validation(options) if options.validate else None
+    validation = _validation(options, images) if options.validate else None
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         model = build(
@@ -97,28 +99,36 @@ def run(options: Namespace, *, command: str) -> int:
     model.save_pretrained(output)
     console = Console(highlight=False)
     console.print(
-        f"Trained {options.build} for {summary.epochs} epochs in {summary.seconds:.0f} s "
+        f"Trained {options.build}, {summary.epochs} epochs in {summary.seconds:.0f} s "
         f"({summary.images_per_second:.0f} images/s), loss {summary.final_loss:.4f}. "
         f"Classifier: {output}",
         soft_wrap=True,
         markup=False,
     )
     if summary.validation is not None:
-        figures = {name: f"{value:.4g}" for name, value in summary.validation.items()}
+        figures = ", ".join(
+            f"{name.replace('_', ' ')} {value:.4g}" for name, value in summary.validation.items()
+        )
         console.print(f"Validation: {figures}", soft_wrap=True, markup=False)
     console.print(
-        f"Next: latentsmooth certify {output} {options.data} --log {output / 'test.jsonl'}",
+        "Next: "
+        + command_line("certify", str(output), options.data, "--log", str(output / "test.jsonl")),
         soft_wrap=True,
         markup=False,
     )
     return 0
 
 
-def _validation(options: Namespace) -> ImageSet | None:
+def _validation(options: Namespace, images: ImageSet) -> ImageSet | None:
     source = options.validation_data or options.data
     try:
-        return load_images(source, split=options.validation_split, image_size=options.image_size)
-    except DataError:
+        found = load_images(source, split=options.validation_split, image_size=options.image_size)
+    except (DataError, ConfigurationError) as error:
         if options.validation_data is not None:
             raise
+        print(f"No validation: {error}", file=sys.stderr)
         return None
+    if found.fingerprint == images.fingerprint:
+        print(f"No validation: {source} holds the images trained on", file=sys.stderr)
+        return None
+    return found

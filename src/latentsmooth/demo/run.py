@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from latentsmooth.certification import Certificate
+from latentsmooth.certification.bounds import check_alpha
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.images import ImageSet, load_images
 from latentsmooth.machine import Precision
@@ -29,7 +30,7 @@ from latentsmooth.training import TrainingSettings, train
 __all__ = ["DemoResult", "DemoSettings", "run_demo"]
 
 FAMILY = {"LSRS": "lsrs-lenet", "ISRS": "lenet"}
-DEMO_RADII = (0.0, 0.25, 0.5)
+DEMO_RADII = (0.0, 0.25, 0.5, 0.75)
 DATA = "fashion-mini"
 
 Progress = Callable[[str], AbstractContextManager[OnCertificate]]
@@ -52,14 +53,19 @@ class DemoSettings:
     """
 
     epochs: int = 20
-    certify_images: int = 200
+    certify_images: int = 100
     n_estimate: int = 10_000
     alpha: float = 0.001
     latent_sigma: float = 0.25
     width: float = 1.0
     learning_rate: float = 3e-3
     seed: int = 0
-    precision: Precision = "float32"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
+        if self.n_estimate < 1:
+            raise ConfigurationError(f"wanted n_estimate >= 1, got {self.n_estimate}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +74,15 @@ class DemoResult:
 
     Attributes:
         summaries: LSRS first, then ISRS.
-        speed_ratio: seconds a certificate of ISRS over that of LSRS, as measured in this run.
+        speed_ratio: seconds a certificate of ISRS over that of LSRS.
+        measured_now: whether this call made all certificates, rather than finding some in logs.
         table: both side by side, for a terminal.
         files: what was written, by purpose.
     """
 
     summaries: tuple[LogSummary, ...]
     speed_ratio: float
+    measured_now: bool
     table: str
     files: dict[str, Path]
 
@@ -108,11 +116,12 @@ def run_demo(
             f"wanted 1 to {len(test)} images to certify, got {settings.certify_images}"
         )
     chosen = test.subset(stride=len(test) // settings.certify_images, limit=settings.certify_images)
-    logs, seconds = [], []
+    logs, seconds, made_now = [], [], True
     for title, name in FAMILY.items():
         model = _trained(name, settings, training, test, folder / name, say, progress is not None)
-        say(f"Certifying {len(chosen)} test images with {title} ({name})")
         log = folder / f"{title.lower()}.jsonl"
+        made_now = made_now and not log.exists()
+        say(f"Certifying {len(chosen)} test images with {title} ({name})")
         bar = progress(title) if progress is not None else nullcontext(None)
         with bar as on_certificate:
             certificates = certify_to_log(
@@ -129,7 +138,7 @@ def run_demo(
             )
         logs.append(log)
         seconds.append(_seconds_an_image(certificates))
-    return _compare(folder, logs, seconds[1] / seconds[0], table_width)
+    return _compare(folder, logs, seconds[1] / seconds[0], made_now, table_width)
 
 
 def _trained(
@@ -151,7 +160,9 @@ def _trained(
             width=settings.width,
             class_names=training.class_names,
         )
-    say(f"Training {name} for {settings.epochs} epochs on {len(training)} images")
+    trained = (folder / "summary.json").exists()
+    verb = "Taking up, as trained before," if trained else "Training"
+    say(f"{verb} {name}: {settings.epochs} epochs on {len(training)} images")
     summary = train(
         model,
         training,
@@ -178,7 +189,9 @@ def _seconds_an_image(certificates: list[Certificate]) -> float:
     return sum(certificate.seconds for certificate in certificates) / len(certificates)
 
 
-def _compare(folder: Path, logs: list[Path], ratio: float, width: int) -> DemoResult:
+def _compare(
+    folder: Path, logs: list[Path], ratio: float, made_now: bool, width: int
+) -> DemoResult:
     views = read_logs(logs)
     summaries = [summarize(view, input_radii=DEMO_RADII) for view in views]
     files = {
@@ -194,13 +207,14 @@ def _compare(folder: Path, logs: list[Path], ratio: float, width: int) -> DemoRe
         "LSRS runs an orthogonal encoder once an image and adds the noise to its latent; ISRS adds "
         "it to the pixels and runs the whole network on every copy. Both networks are LeNets, "
         "trained on the same images with the same budget.\n\n"
-        f"In this run a certificate took ISRS {ratio:.1f} times as long as LSRS."
+        f"A certificate took ISRS {ratio:.1f} times as long as LSRS."
     )
     page = html_page(summaries, views, title="latentsmooth: LSRS and ISRS", intro=intro)
     files["page"].write_text(page, "utf-8")
     return DemoResult(
         summaries=tuple(summaries),
         speed_ratio=ratio,
+        measured_now=made_now,
         table=render(summaries, "table", width=width),
         files=files,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from latentsmooth.errors import DataError
 from latentsmooth.images.rows import FileRows
-from latentsmooth.images.splits import SPLITS, canonical, check_split, choose_split
+from latentsmooth.images.splits import SPLITS, UNDIVIDED, canonical, check_split, choose_split
 
 __all__ = ["folder_rows"]
 
@@ -23,7 +23,7 @@ def folder_rows(folder: Path, split: str) -> tuple[FileRows, str, tuple[str, ...
     """Rows, split and class names of an image folder.
 
     ``folder/train/cat/….jpg``: sub-folders named after splits hold the classes' folders.
-    ``folder/cat/….jpg``: without them the whole folder is whatever split is asked for.
+    ``folder/cat/….jpg``: without them the whole folder answers to any split, called "all".
     ``folder/….jpg``: where a split has no class folders its images are unlabelled.
     Class names are the sorted names of the class folders of all splits; images may lie deeper
     within them.
@@ -39,7 +39,8 @@ def folder_rows(folder: Path, split: str) -> tuple[FileRows, str, tuple[str, ...
         chosen = choose_split(split, tuple(split_folders), where=str(folder))
         found, place = canonical(chosen), split_folders[chosen]
     else:
-        found, place = check_split(split), folder
+        check_split(split)
+        found, place = UNDIVIDED, folder
     labelled = [_subfolders(part) for part in (split_folders or {"": folder}).values()]
     class_names = tuple(sorted({part.name for parts in labelled for part in parts}))
     stray = _images(place, deep=False)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from latentsmooth.errors import ConfigurationError, DataError
 
-__all__ = ["SPLITS", "choose_files", "choose_split", "split_in_name"]
+__all__ = ["SPLITS", "UNDIVIDED", "choose_files", "choose_split", "split_in_name"]
+
+UNDIVIDED = "all"
+"""What the split of a source without splits is called, whichever was asked for."""
 
 SPLITS = ("train", "test", "validation")
 _ALIASES = {"val": "validation", "valid": "validation", "dev": "validation"}
@@ -70,7 +73,7 @@ def choose_files(paths: Sequence[Path], split: str) -> tuple[list[Path], str]:
     """The files that hold a split, and which split they hold.
 
     Where file names contain split names (train, test, validation, val, ...) those decide;
-    where none does, all files are whatever split is asked for.
+    where none does, all files answer to any split, and the split is called "all".
 
     Raises:
         ConfigurationError: unknown split, or one that no file holds.
@@ -81,7 +84,7 @@ def choose_files(paths: Sequence[Path], split: str) -> tuple[list[Path], str]:
         raise DataError("no Parquet files were given; expected at least one")
     splits = [split_in_name(path.stem) for path in paths]
     if not any(splits):
-        return list(paths), check_split(split)
+        return list(paths), UNDIVIDED
     if None in splits:
         raise DataError(
             f"{paths[splits.index(None)]}: its name has no split (train, test, ...), while "

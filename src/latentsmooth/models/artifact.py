@@ -234,7 +234,7 @@ def _assemble(
             class_names=config.class_names,
             **config.build["options"],
         )
-    except LatentSmoothError as error:
+    except (LatentSmoothError, TypeError) as error:
         raise CorruptArtifact(f"{folder / CONFIG_FILE} cannot be built: {error}") from error
     return model
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.models.classifier import LatentSmoothedClassifier
+from latentsmooth.models.config import MAX_WIDTH
 from latentsmooth.models.encoders import convolutional_encoder, haar_encoder, identity_encoder
 from latentsmooth.models.resnet import residual_head
 
@@ -79,8 +80,8 @@ def build(
             f"expected image_shape (channels, height, width) from 8 pixels a side, got "
             f"{tuple(image_shape)}"
         )
-    if not width > 0:
-        raise ConfigurationError(f"wanted width > 0, got {width}")
+    if not 0 < width <= MAX_WIDTH:
+        raise ConfigurationError(f"wanted width above 0 and at most {MAX_WIDTH}, got {width}")
     if num_classes < 2:
         raise ConfigurationError(f"wanted at least 2 classes, got {num_classes}")
     shape: Shape = (image_shape[0], image_shape[1], image_shape[2])

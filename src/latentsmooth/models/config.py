@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from latentsmooth.errors import CorruptArtifact
 
-__all__ = ["CONFIG_FORMAT", "SCHEMA_VERSION", "ArtifactConfig", "read_config"]
+__all__ = ["CONFIG_FORMAT", "MAX_WIDTH", "SCHEMA_VERSION", "ArtifactConfig", "read_config"]
 
 CONFIG_FORMAT = "latentsmooth-classifier"
 SCHEMA_VERSION = 1
+MAX_WIDTH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ class _Fields:
         value = self._raw.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._refuse(name, "a positive number")
-        if not (math.isfinite(value) and value > 0):
+        if not 0 < value <= sys.float_info.max:
             raise self._refuse(name, "a positive number")
         return float(value)
 
@@ -132,6 +133,6 @@ class _Fields:
         named = isinstance(value["name"], str) and isinstance(options, dict)
         if not named or not all(type(entry) is int for entry in options.values()):
             raise self._refuse("build", wanted)
-        if type(width) not in (int, float) or not 0 < width <= 64:
-            raise self._refuse("build", wanted + " with a width above 0 and at most 64")
+        if type(width) not in (int, float) or not 0 < width <= MAX_WIDTH:
+            raise self._refuse("build", wanted + f" with a width above 0 and at most {MAX_WIDTH}")
         return value

@@ -124,6 +124,13 @@ def check_fits(classifier: LatentSmoothedClassifier, images: ImageSet) -> None:
             f"{images.source} has label {highest}, the classifier knows "
             f"{len(classifier.class_names)} classes"
         )
+    theirs, ours = set(images.class_names), set(classifier.class_names)
+    named = not all(name.isdecimal() for name in theirs | ours)
+    if named and theirs and not theirs & ours:
+        raise ConfigurationError(
+            f"{images.source} has classes such as {images.class_names[0]!r}, the classifier such "
+            f"as {classifier.class_names[0]!r}: none in common"
+        )
     for place, name in enumerate(images.class_names):
         if name in classifier.class_names and classifier.class_names.index(name) != place:
             raise ConfigurationError(

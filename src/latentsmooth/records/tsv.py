@@ -102,6 +102,7 @@ def write_tsv(path: str | Path, certificates: Iterable[CertificateLike]) -> None
     """
     text = tsv_text(certificates)
     try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise LogError(f"{path}: cannot be written: {error.strerror}") from error

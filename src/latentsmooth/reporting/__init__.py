@@ -1,5 +1,6 @@
 """Tables, certified-accuracy curves and pages for any number of logs side by side."""
 
+from latentsmooth.reporting.cells import plain
 from latentsmooth.reporting.confidence import false_certificates_at_most
 from latentsmooth.reporting.curve import AccuracyCurve, accuracy_curve, draw_curves, save_curves
 from latentsmooth.reporting.formats import TableFormat, render
@@ -17,6 +18,7 @@ __all__ = [
     "draw_curves",
     "false_certificates_at_most",
     "html_page",
+    "plain",
     "read_logs",
     "render",
     "report",

@@ -127,6 +127,8 @@ def summarize(
         ConfigurationError: a radius is negative or not finite, or delta is outside (0, 1).
     """
     radii = _checked_radii(input_radii)
+    if not 0 < delta < 1:
+        raise ConfigurationError(f"expected a delta between 0 and 1, got {delta!r}")
     labelled = [each for each in view.certificates if each.label is not None]
     correct = [each for each in labelled if each.correct]
     samples = [each.n_used for each in view.certificates]
