@@ -206,6 +206,14 @@ def test_heads_whose_answers_depend_on_their_batch_are_refused(precision: Precis
         Certifier(classifier, precision=precision)
 
 
+def test_normalisation_of_each_latent_by_itself_is_no_mixing() -> None:
+    classifier = HalfSpaceClassifier()
+    classifier.head = nn.Sequential(
+        nn.Conv2d(1, 2, 1), nn.InstanceNorm2d(2), nn.GroupNorm(1, 2), nn.Flatten(), nn.Linear(8, 2)
+    )
+    assert Certifier(classifier, precision="bfloat16").precision == "bfloat16"
+
+
 def test_labels_may_be_tensors_and_negative_ones_are_unknown() -> None:
     classifier = HalfSpaceClassifier(threshold=1.0)
     labels: Any = torch.tensor([1, -1])

@@ -50,7 +50,7 @@ def test_test_falls_back_to_validation_but_not_the_other_way() -> None:
 def test_files_without_splits_answer_to_any() -> None:
     files = [Path("a.parquet"), Path("b.parquet")]
     assert choose_files(files, "train") == (files, "all")
-    assert choose_files(files, "val") == (files, "validation")
+    assert choose_files(files, "val") == (files, "all")
     with pytest.raises(ConfigurationError, match="unknown split 'tset'"):
         choose_files(files, "tset")
 

@@ -90,7 +90,7 @@ class Certifier:
         self._head = prepare_head(classifier.head, precision=self.precision)
         latent = self.encode(torch.full(self._image_shape, 0.5))
         with torch.autocast(self.device.type, enabled=False):
-            refuse_mixing(self._head, latent, dtype=self._dtype)
+            refuse_mixing(classifier.head, latent)
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:

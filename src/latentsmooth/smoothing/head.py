@@ -34,38 +34,37 @@ def prepare_head(head: nn.Module, *, precision: ResolvedPrecision) -> nn.Module:
 
 
 @torch.inference_mode()
-def refuse_mixing(head: nn.Module, latent: Tensor, *, dtype: torch.dtype) -> None:
+def refuse_mixing(head: nn.Module, latent: Tensor) -> None:
     """Raise where a head's answer to one latent depends on the others in its batch.
 
     Votes are independent only if each is a function of its own latent. Normalisation by batch
-    statistics is the usual culprit.
+    statistics is the usual culprit. The trial runs in float32, whatever the votes will run in, so
+    that rounding is not mistaken for mixing.
 
     Args:
-        head: the prepared head.
-        latent: ``latent_shape``, any; it and two far scalings of it are the trial.
-        dtype: what the head computes in.
+        head: the head.
+        latent: ``latent_shape``, any; noisy copies of it are the trial.
 
     Raises:
         ConfigurationError: naming how far the answers lie apart.
     """
     for path, module in head.named_modules():
-        if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is None:
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             raise ConfigurationError(
                 f"head.{path} ({type(module).__name__}) normalises by the statistics of each "
                 "batch, so votes would depend on one another; use track_running_stats=True"
             )
     generator = torch.Generator().manual_seed(0)
     unit = torch.randn(3, *latent.shape, generator=generator).to(latent.device)
-    trial = (
-        latent
-        + unit * torch.tensor([0.1, 1.0, 3.0], device=latent.device).view(-1, *[1] * latent.ndim)
-    ).to(dtype)
-    together = head(trial).float()
-    alone = torch.cat([head(row.unsqueeze(0)).float() for row in trial])
+    scales = torch.tensor([0.1, 1.0, 3.0], device=latent.device)
+    trial = latent + unit * scales.view(-1, *[1] * latent.ndim)
+    in_float32 = prepare_head(head, precision="float32")
+    together = in_float32(trial)
+    alone = torch.cat([in_float32(row.unsqueeze(0)) for row in trial])
     if together.shape != alone.shape:
         return  # count_votes names wrong shapes
     apart = float((together - alone).abs().max())
-    allowed = (0.05 if dtype == torch.bfloat16 else 1e-3) * max(1.0, float(alone.abs().max()))
+    allowed = 0.01 * float(alone.abs().max()) + 1e-5
     if apart > allowed:
         raise ConfigurationError(
             f"the head's answers to a latent differ by {apart:.3g} with the rest of its batch; "
