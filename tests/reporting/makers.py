@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +10,17 @@ from latentsmooth.certification.certificate import Certificate
 from latentsmooth.records import CertificateLog, LogView, Manifest
 from tests.records.makers import abstention, certificate, manifest
 
+CERTAIN = math.nextafter(1.0, 0.0)  # allows every radius up to 8 sigma
 HOSTILE = "<script>alert(1)</script>_$x$ & 100% | \\ [red]\x1b[2J"
 
 
 def correct(index: int, input_radius: float, seconds: float = 1.0) -> Certificate:
     return certificate(
-        index, latent_radius=input_radius * 1.1, input_radius=input_radius, seconds=seconds
+        index,
+        p_lower=CERTAIN,
+        latent_radius=input_radius * 1.02,
+        input_radius=input_radius,
+        seconds=seconds,
     )
 
 
@@ -23,7 +29,8 @@ def wrong(index: int, input_radius: float) -> Certificate:
         index,
         prediction=2,
         candidate=2,
-        latent_radius=input_radius * 1.1,
+        p_lower=CERTAIN,
+        latent_radius=input_radius * 1.02,
         input_radius=input_radius,
     )
 
