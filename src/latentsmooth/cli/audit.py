@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
@@ -18,7 +19,7 @@ from latentsmooth.cli.arguments import (
     require,
     write_text,
 )
-from latentsmooth.lipschitz import module_bounds
+from latentsmooth.lipschitz import ModuleBound, chain_bound, module_bounds
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records.rounding import ceil_text
 from latentsmooth.reporting import plain
@@ -53,7 +54,7 @@ def run(options: Namespace, *, command: str) -> int:
             "latent_sigma": model.latent_sigma,
             "image_shape": list(model.image_shape),
             "latent_shape": list(model.latent_shape),
-            "lipschitz_bound": model.lipschitz_bound,
+            "lipschitz_bound": chain_bound(factors),
             "modules": [dataclasses.asdict(factor) for factor in factors],
         }
         text = json.dumps(facts, indent=2) + "\n"
@@ -63,20 +64,20 @@ def run(options: Namespace, *, command: str) -> int:
             print(text, end="")
         return 0
     console = Console(record=True, highlight=False)
-    console.print(_table(options.model, model))
+    console.print(_table(options.model, model, factors))
     if options.output:
         write_text(options.output, console.export_text())
     return 0
 
 
-def _table(name: str, model: LatentSmoothedClassifier) -> Table:
+def _table(name: str, model: LatentSmoothedClassifier, factors: Sequence[ModuleBound]) -> Table:
     table = Table(
         title=Text(f"Encoder of {plain(name)}"), caption="l2 Lipschitz factors, rounded up"
     )
     for heading in ("module", "kind", "settings"):
         table.add_column(heading, overflow="fold")
     table.add_column("factor", justify="right", no_wrap=True, min_width=10)
-    for factor in module_bounds(model.encoder):
+    for factor in factors:
         table.add_row(
             factor.path or "(encoder)",
             factor.kind,
@@ -85,5 +86,5 @@ def _table(name: str, model: LatentSmoothedClassifier) -> Table:
         )
     table.add_section()
     shape = "x".join(map(str, model.latent_shape))
-    table.add_row("product", "", f"latent {shape}", ceil_text(model.lipschitz_bound, 8))
+    table.add_row("product", "", f"latent {shape}", ceil_text(chain_bound(factors), 8))
     return table

@@ -14,7 +14,7 @@ from latentsmooth.lipschitz import rules as _rules  # noqa: F401  (fills the reg
 from latentsmooth.lipschitz.modes import evaluating
 from latentsmooth.lipschitz.registry import refuse_hooks, rule_for
 
-__all__ = ["ModuleBound", "lipschitz_bound", "module_bounds"]
+__all__ = ["ModuleBound", "chain_bound", "lipschitz_bound", "module_bounds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,14 @@ def lipschitz_bound(module: nn.Module, *, input_shape: Sequence[int] | None = No
     """
     if input_shape is not None:
         _try_shape(module, input_shape)
+    return chain_bound(module_bounds(module))
+
+
+def chain_bound(parts: Sequence[ModuleBound]) -> float:
+    """The bound of a whole chain from its factors, as `module_bounds` gives them."""
     # Each factor is an upper bound; the product's own rounding is covered by the last nudge.
-    factors = [part.bound for part in module_bounds(module)]
-    product = math.prod(factors)
-    return product if product == 1.0 else product * (1 + len(factors) * 2**-52)
+    product = math.prod(part.bound for part in parts)
+    return product if product == 1.0 else product * (1 + len(parts) * 2**-52)
 
 
 def module_bounds(module: nn.Module) -> list[ModuleBound]:

@@ -7,10 +7,11 @@ import gzip
 import os
 import sys
 import zlib
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import IO
 
 from latentsmooth.certification.certificate import Certificate
@@ -38,11 +39,13 @@ class CertificateLog:
     depend on whether the run was interrupted, timings aside.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, file: IO[bytes], done: set[int]) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, file: IO[bytes], certificates: list[Certificate]
+    ) -> None:
         self._path = path
         self._manifest = manifest
         self._file = file
-        self._done = done
+        self._certificates = {certificate.index: certificate for certificate in certificates}
 
     @classmethod
     def open(cls, path: str | Path, manifest: Manifest) -> CertificateLog:
@@ -75,8 +78,7 @@ class CertificateLog:
         except BaseException:
             file.close()
             raise
-        done = {certificate.index for certificate in found.certificates}
-        return cls(path, found.manifest or manifest, file, done)
+        return cls(path, found.manifest or manifest, file, found.certificates)
 
     @property
     def path(self) -> Path:
@@ -91,7 +93,12 @@ class CertificateLog:
     @property
     def done(self) -> AbstractSet[int]:
         """The indices of the images that the log holds, those of earlier runs included."""
-        return self._done
+        return self._certificates.keys()
+
+    @property
+    def certificates(self) -> Mapping[int, Certificate]:
+        """Every certificate in the log by its image's index, those of earlier runs included."""
+        return MappingProxyType(self._certificates)
 
     def append(self, certificate: Certificate) -> None:
         """Write one certificate and return once it is on the disk.
@@ -102,10 +109,10 @@ class CertificateLog:
         """
         if self._file.closed:
             raise LogError(f"{self._path}: the log is closed")
-        if certificate.index in self._done:
+        if certificate.index in self._certificates:
             raise LogError(f"{self._path}: image {certificate.index} is in the log already")
         _write(self._file, encode_certificate(certificate, self._manifest), self._path)
-        self._done.add(certificate.index)
+        self._certificates[certificate.index] = certificate
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""

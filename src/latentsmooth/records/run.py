@@ -12,7 +12,7 @@ from latentsmooth.images import ImageSet
 from latentsmooth.machine import Precision, describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records.environment import package_versions
-from latentsmooth.records.log import CertificateLog, read_log
+from latentsmooth.records.log import CertificateLog
 from latentsmooth.records.manifest import Manifest
 
 __all__ = ["certify_to_log", "check_fits"]
@@ -102,8 +102,7 @@ def certify_to_log(
                 log.append(made)
             if on_certificate is not None:
                 on_certificate(made, position + 1, len(indices))
-    by_index = {certificate.index: certificate for certificate in read_log(path)[1]}
-    return [by_index[index] for index in indices]
+        return [log.certificates[index] for index in indices]
 
 
 def check_fits(classifier: LatentSmoothedClassifier, images: ImageSet) -> None:

@@ -13,15 +13,18 @@ from latentsmooth.orthogonal import HaarLowPass, InvertibleDownsample, ZeroPadTo
 __all__: list[str] = []
 
 
-@register_rule(nn.Flatten, nn.Unflatten, InvertibleDownsample, ZeroPadToMultiple, HaarLowPass)
+@register_rule(
+    nn.Flatten,
+    nn.Unflatten,
+    nn.PixelUnshuffle,
+    nn.PixelShuffle,
+    nn.ZeroPad2d,
+    InvertibleDownsample,
+    ZeroPadToMultiple,
+    HaarLowPass,
+)
 def nonexpansive(module: nn.Module) -> float:
-    """Permutations, zero padding and the orthonormal low-pass never lengthen a vector."""
-    return 1.0
-
-
-@register_rule(nn.PixelUnshuffle, nn.PixelShuffle, nn.ZeroPad2d)
-def permutation(module: nn.Module) -> float:
-    """Torch's own permutations and zero padding; a negative padding crops."""
+    """Permutations, zero padding (negative: cropping) and the orthonormal low-pass."""
     return 1.0
 
 
