@@ -8,12 +8,24 @@ from dataclasses import dataclass
 from torch import nn
 
 from latentsmooth.orthogonal import (
+    Absolute,
     Center,
+    ChannelScale,
+    ChannelShuffle,
+    ConcatenativeResidual,
+    ConvexResidual,
+    FullSort,
+    GroupSort,
     HaarLowPass,
+    HaarWavelet,
+    HouseholderActivation,
     InvertibleDownsample,
+    InvertibleUpsample,
+    L2NormPool2d,
     MaxMin,
     OrthogonalConv2d,
     OrthogonalLinear,
+    ScaledAvgPool2d,
     ZeroPadToMultiple,
 )
 
@@ -88,9 +100,52 @@ LAYERS = [
     ),
     Row("maxmin", MaxMin, (6, 4, 4)),
     Row("maxmin-odd", MaxMin, (5, 3, 3)),
+    Row("groupsort-two", lambda: GroupSort(2), (5, 3, 3)),
+    Row("groupsort-three", lambda: GroupSort(3), (6, 3, 2)),
+    Row("groupsort-five", lambda: GroupSort(5), (10,)),
+    Row("groupsort-long", lambda: GroupSort(17), (34, 2)),
+    Row("fullsort", FullSort, (7, 2, 3)),
+    Row("absolute", Absolute, (3, 4, 4)),
     Row("downsample", InvertibleDownsample, (3, 4, 6)),
+    Row("upsample", lambda: InvertibleUpsample(3), (9, 2, 3)),
     Row("haar", lambda: HaarLowPass(1), (3, 4, 6), "co-isometry"),
     Row("haar-twice", lambda: HaarLowPass(2), (1, 8, 4), "co-isometry"),
+    Row("wavelet", HaarWavelet, (3, 4, 6)),
+    Row("wavelet-twice", lambda: HaarWavelet(2), (2, 8, 4)),
+    Row("average", lambda: ScaledAvgPool2d(3), (2, 6, 3), "co-isometry"),
+    Row("norms", lambda: L2NormPool2d((2, 3)), (2, 4, 6), "co-isometry"),
+    Row("shuffle", lambda: ChannelShuffle(3), (6, 2, 3)),
     Row("pad", lambda: ZeroPadToMultiple(4), (2, 5, 6)),
     Row("center", lambda: Center([0.4, 0.5, 0.6]), (3, 4, 4)),
+]
+
+
+def _drawn(layer: nn.Module) -> nn.Module:
+    """A layer whose parameters are random rather than where training starts."""
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    return layer
+
+
+POINTWISE = [
+    Row("householder", lambda: _drawn(HouseholderActivation(6)), (6, 3, 4)),
+    Row("householder-odd", lambda: _drawn(HouseholderActivation(5)), (5, 3)),
+    Row("scale", lambda: _drawn(ChannelScale(5)), (5, 3, 2), "contraction"),
+]
+
+RESIDUALS = [
+    Row(
+        "convex",
+        lambda: ConvexResidual(nn.Sequential(OrthogonalConv2d(4, 4, 3), MaxMin())),
+        (4, 4, 3),
+        "contraction",
+    ),
+    Row(
+        "convex-fixed",
+        lambda: ConvexResidual(Absolute(), alpha=0.25, learnable=False),
+        (3, 2),
+        "contraction",
+    ),
+    Row("swap", lambda: ConcatenativeResidual(OrthogonalConv2d(2, 2, 3)), (4, 3, 4)),
+    Row("swap-some", lambda: ConcatenativeResidual(FullSort(), 3), (5, 2, 2)),
 ]

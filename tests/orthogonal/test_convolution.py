@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.orthogonal import (
     OrthogonalConv2d,
+    OrthogonalConvTranspose2d,
+    OrthogonalLinear,
     paraunitary_kernel_1d,
     strided_from_polyphase,
 )
@@ -98,7 +100,9 @@ def test_half_precision_parameters_still_give_a_kernel_built_wide() -> None:
         ((3, 8, 0), "kernel, stride and dilation >= 1"),
         ((3, 8, 3, 1, 2), "padding 2 does not keep the size of .* use 1 or 'same'"),
         ((3, 8, 4, 1, 1), "use 'same'"),
-        ((3, 8, 4, 2, "same", 2), "dilation 2 needs stride 1, got stride 2"),
+        ((3, 8, 4, 2, "same", 2), "dilation 2 shares a factor with stride 2, .*: use 1 or 3"),
+        ((3, 8, 6, 3, "same", 9), "use 8 or 10"),
+        ((3, 8, (3, 3, 3)), r"kernel_size as one number or 2, got \(3, 3, 3\)"),
         ((3, 8, 3, 1, "same", 1, 2), "groups=2 does not divide the channels, 3 -> 8"),
         ((0, 8, 3), "at least one channel, got 0 -> 8"),
     ],
@@ -131,9 +135,40 @@ def test_wrong_images_are_named(shape: tuple[int, ...], message: str) -> None:
         OrthogonalConv2d(3, 8, 6, 2)(torch.zeros(shape))
 
 
-def test_padding_wraps_at_most_once() -> None:
-    with pytest.raises(ShapeError, match="needs an image side of at least 3, got 2"):
-        OrthogonalConv2d(3, 8, 6)(torch.zeros(1, 3, 2, 4))
+def test_padding_wraps_as_often_as_it_must() -> None:
+    layer = OrthogonalConv2d(3, 8, 9, bias=False).double()
+    images = torch.rand(1, 3, 2, 3, dtype=torch.float64)
+    assert torch.allclose(layer(images).norm(), images.norm())
+
+
+def test_only_isometries_have_an_inverse() -> None:
+    for layer in (OrthogonalConv2d(3, 8, 3, padding_mode="zeros"), OrthogonalConv2d(8, 3, 3)):
+        with pytest.raises(ConfigurationError, match="only an isometry has an inverse, got"):
+            layer.inverse(torch.zeros(1, layer.out_channels, 4, 4))
+    with pytest.raises(ConfigurationError, match="got 4 -> 3 features"):
+        OrthogonalLinear(4, 3).inverse(torch.zeros(1, 3))
+    linear = OrthogonalLinear(3, 4)
+    inputs = torch.rand(2, 3)
+    assert torch.allclose(linear.inverse(linear(inputs)), inputs, atol=1e-6)
+
+
+def test_transposed_is_the_adjoint() -> None:
+    down = OrthogonalConv2d(3, 8, 4, 2, bias=False).double()
+    up = OrthogonalConvTranspose2d(8, 3, 4, 2, bias=False).double()
+    up.load_state_dict(down.state_dict())
+    first = torch.rand(2, 3, 6, 8, dtype=torch.float64)
+    second = torch.rand(2, 8, 3, 4, dtype=torch.float64)
+    assert torch.allclose((down(first) * second).sum(), (first * up(second)).sum())
+    with pytest.raises(ConfigurationError, match="wanted output_padding 0"):
+        OrthogonalConvTranspose2d(8, 3, 4, 2, output_padding=1)
+    with pytest.raises(ShapeError, match=r"\(batch, 8, height, width\), got \(2, 3, 6, 8\)"):
+        up(first)
+
+
+def test_meta_device_builds_nothing() -> None:
+    with torch.device("meta"):
+        layers = [OrthogonalConv2d(3, 8, 3), OrthogonalLinear(3, 8)]
+    assert all(parameter.is_meta for layer in layers for parameter in layer.parameters())
 
 
 def test_prints_like_a_convolution() -> None:

@@ -33,6 +33,11 @@ class Center(nn.Module):
         _check_channels(images, self.mean)
         return images - self.mean.to(images.dtype)
 
+    def inverse(self, images: Tensor) -> Tensor:
+        """Add the mean of each channel again."""
+        _check_channels(images, self.mean)
+        return images + self.mean.to(images.dtype)
+
     def extra_repr(self) -> str:
         """The constants."""
         return f"mean={self.mean.flatten().tolist()}"
@@ -82,7 +87,8 @@ def _channel_constants(values: float | Sequence[float]) -> Tensor:
 
 def _check_channels(images: Tensor, constants: Tensor) -> None:
     channels = constants.shape[1]
-    if images.ndim != 4 or channels not in (1, images.shape[1]):
+    # Not `in`, which torch.compile cannot answer for a size that it holds open.
+    if images.ndim != 4 or (channels != 1 and channels != images.shape[1]):
         wanted = channels if channels > 1 else "channels"
         raise ShapeError(
             f"expected images of shape (batch, {wanted}, height, width), got {tuple(images.shape)}"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentsmooth.errors import ShapeError
-from latentsmooth.orthogonal.cached import BuiltWeight
-from latentsmooth.orthogonal.matrix import Parametrization, orthogonal_columns, parameter_shape
+from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.orthogonal.cached import BuiltWeight, Factor
+from latentsmooth.orthogonal.initialisation import (
+    Initialisation,
+    check_initialisation,
+    draw_orthonormal,
+)
+from latentsmooth.orthogonal.matrix import Parametrization, parameter_shape
 
 __all__ = ["OrthogonalLinear"]
 
@@ -25,6 +30,7 @@ class OrthogonalLinear(BuiltWeight):
         out_features: size of each output vector.
         bias: whether to add a learned offset (free for the Lipschitz constant).
         parametrization: how unconstrained parameters become an orthogonal matrix.
+        init: distribution of the matrix at the start.
 
     Shapes:
         ``(..., in_features)`` to ``(..., out_features)``.
@@ -35,6 +41,8 @@ class OrthogonalLinear(BuiltWeight):
         True
     """
 
+    signs: Tensor
+
     def __init__(
         self,
         in_features: int,
@@ -42,35 +50,60 @@ class OrthogonalLinear(BuiltWeight):
         bias: bool = True,
         *,
         parametrization: Parametrization = "cayley",
+        init: Initialisation = "haar",
     ) -> None:
         super().__init__()
         if in_features < 1 or out_features < 1:
             raise ShapeError(f"wanted at least one feature, got {in_features} -> {out_features}")
+        check_initialisation(init)
         self.in_features = in_features
         self.out_features = out_features
-        self.parametrization: Parametrization = parametrization
+        self.parametrization = parametrization
+        self.init: Initialisation = init
         rows, columns = max(in_features, out_features), min(in_features, out_features)
         self.parameter = nn.Parameter(torch.empty(parameter_shape(rows, columns, parametrization)))
+        self.register_buffer("signs", torch.ones(columns))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         self.reset_parameters()
 
+    @property
+    def is_isometry(self) -> bool:
+        """Whether the linear part keeps every norm."""
+        return self.out_features >= self.in_features
+
     def reset_parameters(self) -> None:
-        """Draw new parameters; the bias returns to zero."""
-        nn.init.normal_(self.parameter, std=1 / math.sqrt(self.parameter.shape[0]))
+        """Draw a new matrix; the bias returns to zero."""
+        if not self.parameter.is_meta:
+            rows = max(self.in_features, self.out_features)
+            drawn = draw_orthonormal(rows, self.signs.shape[0], self.init)
+            self.set_factor(self.factors()[0], drawn)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def build_weight(self, dtype: torch.dtype) -> Tensor:
-        """Returns: ``(out_features, in_features)`` of that dtype."""
-        columns = min(self.in_features, self.out_features)
-        q = orthogonal_columns(
-            self.parameter.to(dtype), columns=columns, method=self.parametrization
-        )
-        return q if self.out_features >= self.in_features else q.mT
+    def factors(self) -> list[Factor]:
+        """The matrix."""
+        return [Factor(self.parameter, self.signs.shape[0], self.signs)]
 
-    def weight_parameters(self) -> list[Tensor]:
-        """The matrix behind the weight."""
-        return [self.parameter]
+    def assembly_key(self) -> Hashable:
+        """Whether the matrix is transposed."""
+        return self.is_isometry
+
+    def assemble(self, matrices: Sequence[Tensor]) -> Tensor:
+        """Returns: ``(..., out_features, in_features)``."""
+        return matrices[0] if self.is_isometry else matrices[0].mT
+
+    def take_apart(self, weight: Tensor) -> list[Tensor]:
+        """The matrix itself.
+
+        Raises:
+            ShapeError: where the shape differs.
+        """
+        if tuple(weight.shape) != (self.out_features, self.in_features):
+            raise ShapeError(
+                f"expected a weight of shape {(self.out_features, self.in_features)}, "
+                f"got {tuple(weight.shape)}"
+            )
+        return [weight if self.is_isometry else weight.mT]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer: ``(..., in_features)`` to ``(..., out_features)``."""
@@ -79,6 +112,20 @@ class OrthogonalLinear(BuiltWeight):
                 f"expected inputs of shape (..., {self.in_features}), got {tuple(inputs.shape)}"
             )
         return F.linear(inputs, self.weight, self.bias)
+
+    def inverse(self, outputs: Tensor) -> Tensor:
+        """The inputs behind outputs of an isometry: take the bias off and apply the transpose.
+
+        Raises:
+            ConfigurationError: for a layer that narrows.
+        """
+        if not self.is_isometry:
+            raise ConfigurationError(
+                f"only an isometry has an inverse, got {self.in_features} -> "
+                f"{self.out_features} features"
+            )
+        centred = outputs if self.bias is None else outputs - self.bias
+        return centred @ self.weight
 
     def extra_repr(self) -> str:
         """Sizes, as ``nn.Linear`` prints them."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from latentsmooth.models import LatentSmoothedClassifier
+from latentsmooth.orthogonal import batched_weights
 
 __all__ = ["GaussianObjective", "add_latent_noise"]
 
@@ -63,7 +64,7 @@ class GaussianObjective:
         low_precision = torch.autocast(
             images.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False
         )
-        with low_precision:
+        with low_precision, batched_weights(model.encoder):
             latents = model.encoder(images)
         noisy = add_latent_noise(latents, latent_sigma=model.latent_sigma, generator=generator)
         with low_precision:
