@@ -1,100 +1,58 @@
-"""Bounds against dense Jacobians, and what must be refused."""
+"""Chains and branches against dense Jacobians, and what must be refused."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
 
 from latentsmooth.errors import ConfigurationError, ShapeError, UnverifiedModule
 from latentsmooth.lipschitz import (
+    BoundOf,
+    chain_bound,
     evaluating,
     lipschitz_bound,
     module_bounds,
+    register_composite_rule,
     register_rule,
     verified_types,
 )
-from latentsmooth.lipschitz.rules.convolution import convolution_bound
-from latentsmooth.orthogonal import ChannelNormalize, MaxMin, OrthogonalConv2d
+from latentsmooth.lipschitz.rules.dense import dense_bound
+from latentsmooth.orthogonal import (
+    ChannelNormalize,
+    ConcatenativeResidual,
+    ConvexResidual,
+    MaxMin,
+    OrthogonalConv2d,
+    Parallel,
+)
 from tests.oracles import singular_values
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    channels=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    stride=st.integers(1, 3),
-    circular=st.booleans(),
-    scale=st.floats(0.01, 10),
-    seed=st.integers(0, 1000),
-)
-def test_bounds_any_convolution(
-    channels: tuple[int, int],
-    kernel: tuple[int, int],
-    stride: int,
-    circular: bool,
-    scale: float,
-    seed: int,
-) -> None:
-    torch.manual_seed(seed)
-    reach = 1 if circular else 2
-    padding = ((kernel[0] - 1) // 2 * reach, (kernel[1] - 1) // 2 * reach)
-    mode: Literal["circular", "zeros"] = "circular" if circular else "zeros"
-    layer = nn.Conv2d(*channels, kernel, stride, padding, padding_mode=mode).double()
-    with torch.no_grad():
-        layer.weight.mul_(scale)
-    largest = float(singular_values(layer, (channels[0], 5, 6)).max())
-    assert largest <= lipschitz_bound(layer) * (1 + 1e-12)
+def stretch(layer: nn.Module, shape: tuple[int, ...]) -> float:
+    return float(singular_values(layer, shape).max())
 
 
-@pytest.mark.parametrize("dilation", [1, 2])
-def test_bounds_groups_and_dilation(dilation: int) -> None:
-    torch.manual_seed(0)
-    layer = nn.Conv2d(4, 6, 3, padding=dilation, dilation=dilation, groups=2).double()
-    largest = float(singular_values(layer, (4, 7, 7)).max())
-    assert largest <= lipschitz_bound(layer)
-
-
-def test_exact_for_orthogonal_kernels_and_their_rounding() -> None:
-    torch.manual_seed(0)
-    layer = OrthogonalConv2d(64, 64, 3).eval()
-    with torch.no_grad():
-        kernel = layer.weight
-    in_float32 = convolution_bound(kernel)
-    in_bfloat16 = convolution_bound(kernel.bfloat16())
-    assert 1 < in_float32 < 1 + 2e-6
-    assert 1.01 < in_bfloat16 < 1.1
-
-
-def test_circular_padding_beyond_the_reach_would_break_the_kernel_bound() -> None:
-    layer = nn.Conv2d(1, 1, 2, padding=1, padding_mode="circular", bias=False).double()
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.weight[0, 0, 0, 0] = 1
-    largest = float(singular_values(layer, (1, 4, 4)).max())
-    assert largest > convolution_bound(layer.weight)
-    with pytest.raises(UnverifiedModule, match="repeats outputs"):
-        lipschitz_bound(layer)
-
-
-def test_same_padding_is_within_reach() -> None:
-    torch.manual_seed(0)
-    layer = nn.Conv2d(2, 2, 4, padding="same", padding_mode="circular").double()
-    largest = float(singular_values(layer, (2, 6, 6)).max())
-    assert largest <= lipschitz_bound(layer)
-
-
-@pytest.mark.parametrize("shape", [(3, 7), (7, 3), (5, 5)])
-def test_bounds_dense_layers(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(3, 7), (7, 3), (5, 5), (1, 1), (40, 90)])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_dense_layers_are_bounded_tightly(shape: tuple[int, int], scale: float) -> None:
     torch.manual_seed(0)
     layer = nn.Linear(*shape).double()
+    with torch.no_grad():
+        layer.weight.mul_(scale)
     largest = float(torch.linalg.matrix_norm(layer.weight.detach(), 2))
-    assert largest <= lipschitz_bound(layer)
+    assert largest * (1 - 1e-15) <= lipschitz_bound(layer) <= largest * (1 + 1e-6)
+
+
+def test_multiples_of_orthogonal_matrices_need_no_search() -> None:
+    torch.manual_seed(0)
+    matrix = torch.linalg.qr(torch.randn(30, 20, dtype=torch.float64)).Q
+    for scale in (0.5, 1.0, 3.0):
+        assert scale * (1 - 1e-14) <= dense_bound(scale * matrix) <= scale * (1 + 1e-12)
+    assert math.isnan(dense_bound(torch.full((2, 2), math.inf)))
 
 
 @pytest.mark.parametrize(
@@ -113,8 +71,7 @@ def test_bounds_dense_layers(shape: tuple[int, int]) -> None:
 )
 def test_known_factors_bound_the_jacobian(layer: nn.Module, bound: float) -> None:
     assert lipschitz_bound(layer) == pytest.approx(bound, rel=1e-12)
-    largest = float(singular_values(layer.double(), (3, 6, 6)).max())
-    assert largest <= lipschitz_bound(layer) * (1 + 1e-12)
+    assert stretch(layer.double(), (3, 6, 6)) <= lipschitz_bound(layer) * (1 + 1e-12)
 
 
 def test_scaling_the_input_raises_the_bound() -> None:
@@ -124,8 +81,7 @@ def test_scaling_the_input_raises_the_bound() -> None:
     std = (0.2470, 0.2435, 0.2616)
     scaled = nn.Sequential(ChannelNormalize((0.49, 0.48, 0.45), std), convolution, MaxMin())
     assert lipschitz_bound(scaled) == pytest.approx(plain / min(std), rel=1e-6)
-    largest = float(singular_values(scaled.double(), (3, 6, 6)).max())
-    assert 1 < largest <= lipschitz_bound(scaled) * (1 + 1e-9)
+    assert 1 < stretch(scaled.double(), (3, 6, 6)) <= lipschitz_bound(scaled) * (1 + 1e-9)
 
 
 def test_chains_multiply_and_name_their_parts() -> None:
@@ -133,16 +89,75 @@ def test_chains_multiply_and_name_their_parts() -> None:
     parts = module_bounds(chain)
     assert [part.path for part in parts] == ["0", "1.0", "1.1"]
     assert lipschitz_bound(chain) == pytest.approx(math.prod(part.bound for part in parts))
+    assert chain_bound(parts) == lipschitz_bound(chain)
+    assert lipschitz_bound(nn.Sequential()) == 1.0
+
+
+def test_products_round_up() -> None:
+    chain = nn.Sequential(*(nn.LeakyReLU(slope) for slope in (1.1, 1.3, 1.7)))
+    assert lipschitz_bound(chain) >= 1.1 * 1.3 * 1.7
+
+
+def scaling(factor: float) -> nn.Linear:
+    layer = nn.Linear(4, 4, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(factor * torch.eye(4))
+    return layer
+
+
+@pytest.mark.parametrize("learnable", [False, True])
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_convex_residuals(factor: float, learnable: bool) -> None:
+    block = ConvexResidual(scaling(factor), alpha=0.25, learnable=learnable)
+    bound = lipschitz_bound(block)
+    assert bound == pytest.approx(0.75 + 0.25 * factor, rel=1e-6)
+    with torch.no_grad():
+        share = float(block.alpha)
+    assert bound >= (1 - share) + share * factor
+
+
+def test_a_concatenative_residual_takes_the_larger_side() -> None:
+    for factor, bound in ((0.5, 1.0), (3.0, 3.0)):
+        block = ConcatenativeResidual(scaling(factor)).double()
+        assert lipschitz_bound(block) == pytest.approx(bound, rel=1e-9)
+        assert stretch(block, (8,)) <= lipschitz_bound(block) * (1 + 1e-12)
+
+
+def test_parallel_branches_add_in_squares() -> None:
+    block = Parallel(scaling(3.0), nn.Sequential(scaling(2.0), scaling(2.0))).double()
+    assert lipschitz_bound(block) == pytest.approx(5.0, rel=1e-9)
+    assert stretch(block, (4,)) == pytest.approx(5.0, rel=1e-12)
+
+
+def test_branches_show_what_they_are_made_of() -> None:
+    block = ConvexResidual(nn.Sequential(nn.LeakyReLU(3.0), nn.LeakyReLU(2.0)), learnable=False)
+    first, second = module_bounds(nn.Sequential(nn.ReLU(), block))
+    assert (first.path, first.children) == ("0", ())
+    assert (second.path, second.kind, second.is_chain) == ("1", "ConvexResidual", False)
+    [branch] = second.children
+    assert (branch.path, branch.bound, branch.is_chain) == ("1.branch", 6.0, True)
+    assert [part.path for part in branch.children] == ["1.branch.0", "1.branch.1"]
+    assert second.bound == pytest.approx(3.5)
 
 
 class Unknown(nn.Module):
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return 100 * inputs
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.square()
 
 
 class Subclass(nn.Conv2d):
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         return 2 * super().forward(inputs)
+
+
+class Renamed(nn.Conv2d):
+    def extra_repr(self) -> str:
+        return "renamed"
+
+
+class Chain(nn.Sequential):
+    def describe(self) -> str:
+        return "a chain"
 
 
 @pytest.mark.parametrize(
@@ -150,9 +165,10 @@ class Subclass(nn.Conv2d):
     [
         Unknown(),
         Subclass(3, 3, 1),
-        nn.BatchNorm2d(3),
+        nn.LayerNorm(3),
+        nn.GroupNorm(1, 3),
+        nn.Softplus(),
         nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"),
-        nn.Conv2d(3, 3, 3, stride=2, dilation=2),
         nn.Conv2d(3, 3, 2, padding=1, padding_mode="circular"),
         nn.MaxPool2d(3, 2),
         nn.MaxPool2d(2, dilation=2),
@@ -163,19 +179,64 @@ class Subclass(nn.Conv2d):
     ids=lambda layer: type(layer).__name__,
 )
 def test_what_no_rule_knows_is_an_error(layer: nn.Module) -> None:
-    with pytest.raises(UnverifiedModule):
+    with pytest.raises(UnverifiedModule, match=rf"1 \({type(layer).__name__}\)"):
         lipschitz_bound(nn.Sequential(nn.Flatten(), layer))
 
 
-def test_the_error_names_the_path() -> None:
-    with pytest.raises(UnverifiedModule, match=r"1\.0\.tail \(Unknown\)"):
-        lipschitz_bound(nn.Sequential(nn.ReLU(), nn.Sequential(_named("tail", Unknown()))))
+def test_the_error_names_the_path_also_below_branches() -> None:
+    inner = nn.Sequential()
+    inner.add_module("tail", Unknown())
+    block = ConvexResidual(inner, learnable=False)
+    with pytest.raises(UnverifiedModule, match=r"1\.0\.branch\.tail \(Unknown\)"):
+        lipschitz_bound(nn.Sequential(nn.ReLU(), nn.Sequential(block)))
 
 
-def _named(name: str, module: nn.Module) -> nn.Sequential:
-    outer = nn.Sequential()
-    outer.add_module(name, module)
-    return outer
+def test_subclasses_that_change_no_method_keep_the_rule() -> None:
+    torch.manual_seed(0)
+    layer = Renamed(2, 3, 3)
+    assert lipschitz_bound(layer) == lipschitz_bound(nn.Sequential(layer))
+    chain = Chain(nn.LeakyReLU(2.0), nn.LeakyReLU(3.0))
+    assert [part.path for part in module_bounds(chain)] == ["0", "1"]
+    assert lipschitz_bound(chain) == 6.0
+    with pytest.raises(UnverifiedModule):
+        lipschitz_bound(Subclass(3, 3, 1))
+
+
+def test_parametrized_layers_are_bounded_by_the_weight_in_force() -> None:
+    torch.manual_seed(0)
+    layer = parametrizations.orthogonal(nn.Linear(4, 4))
+    assert 1 <= lipschitz_bound(layer) < 1 + 1e-6
+    normed = parametrizations.spectral_norm(nn.Linear(4, 4), n_power_iterations=30).train()
+    bound = lipschitz_bound(normed)
+    with torch.no_grad():
+        weight = normed.eval().weight
+        assert float(torch.linalg.matrix_norm(weight.double(), 2)) <= bound < 1.1
+    weighted = parametrizations.weight_norm(nn.Conv2d(2, 2, 3, padding=1)).double()
+    assert stretch(weighted, (2, 5, 5)) <= lipschitz_bound(weighted)
+
+
+def test_weights_that_change_on_reading_are_refused() -> None:
+    class Restless(nn.Module):
+        readings: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("readings", torch.zeros(()))
+
+        def forward(self, weight: Tensor) -> Tensor:
+            self.readings = self.readings + 1
+            return weight
+
+    layer = nn.Linear(2, 2)
+    parametrize.register_parametrization(layer, "weight", Restless())
+    with pytest.raises(UnverifiedModule, match=r"whenever the weight is read.*bake"):
+        lipschitz_bound(nn.Sequential(layer))
+
+
+def test_old_style_normalization_is_a_hook_and_refused() -> None:
+    layer = torch.nn.utils.spectral_norm(nn.Linear(2, 2))
+    with pytest.raises(UnverifiedModule, match="forward hook"):
+        lipschitz_bound(layer)
 
 
 def test_hooks_and_replaced_forwards_are_refused() -> None:
@@ -196,7 +257,7 @@ def test_a_module_that_acts_twice_counts_twice() -> None:
     assert lipschitz_bound(nn.Sequential(inner, nn.ReLU(), inner)) == pytest.approx(9.0)
     scale = ChannelNormalize(0.0, 0.25)
     chain = nn.Sequential(scale, scale)
-    largest = float(singular_values(chain.double(), (1, 2, 2)).max())
+    largest = stretch(chain.double(), (1, 2, 2))
     assert largest == pytest.approx(16.0)
     assert largest <= lipschitz_bound(chain)
 
@@ -218,6 +279,12 @@ def test_hooks_on_all_modules_and_replaced_internals_are_refused() -> None:
         lipschitz_bound(late)
 
 
+def test_lengthening_in_place_is_refused() -> None:
+    assert lipschitz_bound(nn.Sequential(nn.ReLU(inplace=True))) == 1.0
+    with pytest.raises(UnverifiedModule, match=r"0 \(LeakyReLU\) lengthens its input in place"):
+        lipschitz_bound(nn.Sequential(nn.LeakyReLU(3.0, inplace=True)))
+
+
 def test_constants_that_make_no_sense_are_refused() -> None:
     spread = ChannelNormalize(0.5, 0.5)
     spread.std.zero_()
@@ -235,17 +302,43 @@ def test_parts_frozen_before_stay_frozen() -> None:
     assert [part.training for part in chain] == [False, True]
 
 
-def test_users_register_rules() -> None:
-    class Half(nn.Module):
-        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            return inputs / 2
+class Half(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs / 2
 
+
+def test_users_register_rules() -> None:
     register_rule(Half)(lambda module: 0.5)
     assert lipschitz_bound(nn.Sequential(Half(), Half())) == pytest.approx(0.25)
+    assert lipschitz_bound(nn.Sequential(Half(), Half()), input_shape=(3,)) == 0.25
     assert "Half" in verified_types()
     register_rule(Half)(lambda module: float("nan"))
     with pytest.raises(ConfigurationError, match="gave nan"):
         lipschitz_bound(Half())
+
+
+def test_a_registered_rule_that_a_power_iteration_refutes_is_an_error() -> None:
+    register_rule(Half)(lambda module: 0.49)
+    assert lipschitz_bound(Half()) == 0.49
+    with pytest.raises(UnverifiedModule, match=r"1 \(Half\) .*at most 0\.49, .*by 0\.5"):
+        lipschitz_bound(nn.Sequential(nn.Flatten(), Half()), input_shape=(2, 2))
+
+
+def test_users_register_composite_rules() -> None:
+    class Twice(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return torch.as_tensor(self.inner(self.inner(inputs)))
+
+    @register_composite_rule(Twice)
+    def twice(module: Twice, bound_of: BoundOf) -> float:
+        return bound_of("inner") * bound_of("inner")
+
+    [part] = module_bounds(Twice(nn.LeakyReLU(3.0)), input_shape=(2,))
+    assert (part.bound, [child.path for child in part.children]) == (9.0, ["inner"])
 
 
 def test_input_shape_finds_size_errors() -> None:

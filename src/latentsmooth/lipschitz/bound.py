@@ -1,103 +1,211 @@
-"""The bound of a whole encoder: the product over its chain."""
+"""The bound of a whole encoder: a product over its chain, with branches combined on the way."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
-from latentsmooth.errors import ShapeError
+from latentsmooth.errors import ConfigurationError, UnverifiedModule
 from latentsmooth.lipschitz import rules as _rules  # noqa: F401  (fills the registry)
+from latentsmooth.lipschitz.baking import refuse_unstable
 from latentsmooth.lipschitz.modes import evaluating
-from latentsmooth.lipschitz.registry import refuse_hooks, rule_for
+from latentsmooth.lipschitz.observed import Observed, observe
+from latentsmooth.lipschitz.power import check_bound
+from latentsmooth.lipschitz.registry import Entry, find_entry, is_torch_layer, named, refuse_hooks
+from latentsmooth.lipschitz.rules.chains import chain
+from latentsmooth.lipschitz.rules.rounding import multiply_up
+from latentsmooth.lipschitz.traced import traced_bound
 
-__all__ = ["ModuleBound", "chain_bound", "lipschitz_bound", "module_bounds"]
+__all__ = ["ModuleBound", "chain_bound", "lipschitz_bound", "module_bounds", "observed_bounds"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleBound:
-    """One module's factor in the product.
+    """One module's bound, and what it is made of.
 
     Attributes:
         path: the module's place in the encoder, as ``named_modules`` spells it.
         kind: its class name.
         description: what it prints of itself.
         bound: upper bound of its l2 Lipschitz constant.
+        children: bounds of the children that its own is combined of; empty for a leaf.
+        is_chain: whether the bound is the product of the children's, as ``nn.Sequential``'s is.
     """
 
     path: str
     kind: str
     description: str
     bound: float
+    children: tuple[ModuleBound, ...] = ()
+    is_chain: bool = False
 
 
 def lipschitz_bound(module: nn.Module, *, input_shape: Sequence[int] | None = None) -> float:
     """Upper bound of a module's l2 Lipschitz constant, computed in float64 from its weights.
 
-    The bounds of convolutions hold for every image size, so the shape is not needed; where it is
-    given, the module is also run on one zero image of that shape, which finds size errors early.
+    It is a bound of the map in exact arithmetic with the weights as they are, in evaluation mode.
+    Without a shape it holds for inputs of every size. With one it also covers modules that no
+    rule knows, by following their ``forward`` operation by operation; then it holds for inputs of
+    that shape. Rules registered from outside this package are tested there by power iteration.
 
     Args:
-        module: the encoder; ``nn.Sequential`` chains multiply.
-        input_shape: ``(channels, height, width)``, optional.
+        module: the encoder; ``nn.Sequential`` chains multiply, branches combine.
+        input_shape: of one input, ``(channels, height, width)`` as a rule; optional.
 
     Returns:
         The bound over inputs in the units the module takes (pixels in [0, 1] for an encoder).
 
     Raises:
-        UnverifiedModule: at the first module that no rule knows, naming its path.
+        UnverifiedModule: at the first module that cannot be bounded, naming its path, or whose
+            declared or registered bound is contradicted.
         ShapeError: where ``input_shape`` does not fit the module.
+        ConfigurationError: where a bound is not finite, as weights that are not finite make it.
 
     Example:
         >>> from latentsmooth.orthogonal import OrthogonalConv2d, MaxMin
         >>> lipschitz_bound(nn.Sequential(OrthogonalConv2d(3, 8, 3), MaxMin())) < 1 + 1e-5
         True
     """
-    if input_shape is not None:
-        _try_shape(module, input_shape)
-    return chain_bound(module_bounds(module))
+    return chain_bound(module_bounds(module, input_shape=input_shape))
 
 
 def chain_bound(parts: Sequence[ModuleBound]) -> float:
     """The bound of a whole chain from its factors, as `module_bounds` gives them."""
-    # Each factor is an upper bound; the product's own rounding is covered by the last nudge.
-    product = math.prod(part.bound for part in parts)
-    return product if product == 1.0 else product * (1 + len(parts) * 2**-52)
+    return multiply_up(*(part.bound for part in parts))
 
 
-def module_bounds(module: nn.Module) -> list[ModuleBound]:
+def module_bounds(
+    module: nn.Module, *, input_shape: Sequence[int] | None = None
+) -> list[ModuleBound]:
     """The factors of `lipschitz_bound`, in the order in which an input meets them.
 
+    Chains within the chain are unrolled; a module with branches is one factor with `children`.
+
+    Args:
+        module: the encoder.
+        input_shape: as for `lipschitz_bound`.
+
     Raises:
-        UnverifiedModule: at the first module that no rule knows, naming its path.
+        UnverifiedModule: as `lipschitz_bound`.
+        ShapeError: as `lipschitz_bound`.
+        ConfigurationError: as `lipschitz_bound`.
     """
-    return _bounds(module, "")
+    return observed_bounds(module, None if input_shape is None else observe(module, input_shape))
 
 
-def _bounds(module: nn.Module, path: str) -> list[ModuleBound]:
-    if type(module) is nn.Sequential:
-        refuse_hooks(module, path)
-        return [
-            part
-            # A module that stands twice in the chain acts twice; named_children would skip it.
-            for name, child in module._modules.items()
-            if child is not None
-            for part in _bounds(child, f"{path}.{name}" if path else name)
-        ]
-    bound = rule_for(module, path)(module)
-    return [ModuleBound(path, type(module).__name__, module.extra_repr(), bound)]
+def observed_bounds(module: nn.Module, observed: Observed | None) -> list[ModuleBound]:
+    """`module_bounds` of a network that has been observed already."""
+    with evaluating(module), torch.no_grad():
+        return _links(_Walk(observed).bound(module, ""))
 
 
-def _try_shape(module: nn.Module, input_shape: Sequence[int]) -> None:
-    like = next(iter(module.parameters()), next(iter(module.buffers()), torch.zeros(())))
-    image = torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device)
+def _links(part: ModuleBound) -> list[ModuleBound]:
+    if not part.is_chain:
+        return [part]
+    return [link for child in part.children for link in _links(child)]
+
+
+class _Walk:
+    """Bounds modules by their rules, or operation by operation where shapes are known."""
+
+    def __init__(self, observed: Observed | None) -> None:
+        self.observed = observed
+
+    def bound(self, module: nn.Module, path: str) -> ModuleBound:
+        """Bound one module and what is below it."""
+        entry = find_entry(module, path)
+        children = _Children(self, module, path)
+        if entry is None:
+            bound = self._by_operations(module, path, children)
+        else:
+            bound = _by_rule(module, path, entry, children)
+        if not (math.isfinite(bound) and bound >= 0):
+            raise ConfigurationError(
+                f"the rule of {named(module, path)} gave {bound}: wanted a finite bound >= 0; "
+                "are the weights finite?"
+            )
+        if getattr(module, "inplace", False) and bound > 1:
+            raise UnverifiedModule(
+                f"{named(module, path)} lengthens its input in place, where other branches may "
+                "still read it; use inplace=False"
+            )
+        if entry is not None and entry.users and self.observed is not None:
+            for shape in self.observed.shapes(module):
+                check_bound(self.observed.copy_of(module), shape[1:], bound, named(module, path))
+        is_chain = entry is not None and entry.rule is chain
+        return ModuleBound(
+            path,
+            type(module).__name__,
+            module.extra_repr(),
+            bound,
+            tuple(children.parts.values()),
+            is_chain,
+        )
+
+    def _by_operations(self, module: nn.Module, path: str, children: _Children) -> float:
+        name = named(module, path)
+        kind = parametrize.type_before_parametrizations(module)
+        if is_torch_layer(kind):
+            raise UnverifiedModule(
+                f"no rule bounds the Lipschitz constant of {name}; use a verified module, or "
+                "register one with latentsmooth.lipschitz.register_rule"
+            )
+        if self.observed is None:
+            raise UnverifiedModule(
+                f"no rule bounds the Lipschitz constant of {name}; give input_shape to have its "
+                "operations followed, use a verified module, or register one with "
+                "latentsmooth.lipschitz.register_rule"
+            )
+        for below, child in module.named_modules(prefix=path):
+            refuse_hooks(child, below)
+        shapes = self.observed.shapes(module)
+        if not shapes:
+            raise UnverifiedModule(
+                f"no rule bounds the Lipschitz constant of {name}, and its operations cannot be "
+                "followed: it is not called with one tensor"
+            )
+        copy = self.observed.copy_of(module)
+        return max(traced_bound(copy, shape, path, children) for shape in shapes)
+
+
+class _Children:
+    """Bounds the children that a rule asks about, once each."""
+
+    def __init__(self, walk: _Walk, module: nn.Module, path: str) -> None:
+        self._walk = walk
+        self._module = module
+        self._path = path
+        self.parts: dict[str, ModuleBound] = {}
+        self.error: UnverifiedModule | None = None
+
+    @property
+    def input_shapes(self) -> frozenset[tuple[int, ...]]:
+        observed = self._walk.observed
+        return frozenset(() if observed is None else observed.shapes(self._module))
+
+    def __call__(self, child: str) -> float:
+        if child not in self.parts:
+            below = f"{self._path}.{child}" if self._path else child
+            try:
+                self.parts[child] = self._walk.bound(self._module.get_submodule(child), below)
+            except UnverifiedModule as error:
+                self.error = error
+                raise
+        return self.parts[child].bound
+
+
+def _by_rule(module: nn.Module, path: str, entry: Entry, children: _Children) -> float:
+    refuse_unstable(module, named(module, path), inherited=entry.inherited)
+    rule: Any = entry.rule
     try:
-        with torch.no_grad(), evaluating(module):
-            module(image)
-    except ShapeError:
-        raise
-    except RuntimeError as error:
-        raise ShapeError(f"an input of shape {tuple(input_shape)} does not fit: {error}") from error
+        return float(rule(module, children) if entry.composite else rule(module))
+    except UnverifiedModule as error:
+        if error is children.error:
+            raise  # It names the child already.
+        raise UnverifiedModule(f"{named(module, path)}: {error}") from error

@@ -2,28 +2,85 @@
 
 from __future__ import annotations
 
-import math
+import importlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
-from latentsmooth.errors import ConfigurationError, UnverifiedModule
+from latentsmooth.errors import UnverifiedModule
 
-__all__ = ["Rule", "refuse_hooks", "register_rule", "rule_for", "verified_types"]
+__all__ = [
+    "BoundOf",
+    "CompositeRule",
+    "Entry",
+    "Rule",
+    "find_entry",
+    "refuse_hooks",
+    "refuse_type",
+    "register_composite_rule",
+    "register_rule",
+    "verified_types",
+]
+
+
+class BoundOf(Protocol):
+    """What a composite rule is given to ask about its module's children."""
+
+    @property
+    def input_shapes(self) -> frozenset[tuple[int, ...]]:
+        """Shapes, batch first, in which the module itself is called; empty where not known."""
+
+    def __call__(self, child: str) -> float:
+        """Upper bound of a child, named as ``named_modules`` spells it."""
+
 
 Rule = Callable[[Any], float]
+CompositeRule = Callable[[Any, BoundOf], float]
 AnyRule = TypeVar("AnyRule", bound=Rule)
+AnyCompositeRule = TypeVar("AnyCompositeRule", bound=CompositeRule)
 
-_RULES: dict[type[nn.Module], Rule] = {}
+BUILT_IN = ("latentsmooth.lipschitz.rules.", "latentsmooth.lipschitz.interop.")
+INTEROP = {
+    "deel": "latentsmooth.lipschitz.interop.torchlip",
+    "orthogonium": "latentsmooth.lipschitz.interop.orthogonium",
+}
+# Methods that a subclass of a torch layer may replace without changing what the layer computes.
+HARMLESS = {"__init__", "__setstate__", "__repr__", "extra_repr", "reset_parameters"}
+CALLING = {"__call__", "_call_impl", "_wrapped_call_impl", "__getattribute__"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A rule and how it was found.
+
+    Attributes:
+        rule: takes the module and, where composite, what bounds its children.
+        composite: whether the module's bound is made of its children's.
+        users: whether it came from outside this package and is tested where shapes are known.
+        inherited: whether it is the rule of a torch layer that the module's type derives from.
+    """
+
+    rule: Rule | CompositeRule
+    composite: bool
+    users: bool
+    inherited: bool = False
+
+
+_ENTRIES: dict[type[nn.Module], Entry] = {}
+_REFUSALS: dict[type[nn.Module], str] = {}
 
 
 def register_rule(*types: type[nn.Module]) -> Callable[[AnyRule], AnyRule]:
     """Register a function that bounds the Lipschitz constant of modules of exactly these types.
 
     A subclass may compute something else, so it needs a rule of its own. The function takes the
-    module and returns an upper bound of its l2 Lipschitz constant in evaluation mode.
+    module and returns an upper bound of its l2 Lipschitz constant in evaluation mode, over all
+    inputs. Where `lipschitz_bound` knows the shape of the input, a rule that was registered from
+    outside this package is tested against a power iteration.
 
     Args:
         types: the module classes.
@@ -39,42 +96,84 @@ def register_rule(*types: type[nn.Module]) -> Callable[[AnyRule], AnyRule]:
 
     def register(rule: AnyRule) -> AnyRule:
         for module_type in types:
-            _RULES[module_type] = rule
+            _ENTRIES[module_type] = Entry(rule, composite=False, users=_is_users(rule))
         return rule
 
     return register
 
 
-def rule_for(module: nn.Module, path: str) -> Rule:
-    """The rule of a module.
+def register_composite_rule(
+    *types: type[nn.Module],
+) -> Callable[[AnyCompositeRule], AnyCompositeRule]:
+    """Register a function that bounds modules of exactly these types from their children's bounds.
+
+    The function takes the module and ``bound_of``: ``bound_of("branch")`` is the bound of the
+    child of that name, by whatever rule the child has. Each child asked about appears below the
+    module in `module_bounds`.
 
     Args:
-        module: the module.
-        path: its place in the network, for the message.
+        types: the module classes.
+
+    Example:
+        >>> class Twice(nn.Module):
+        ...     def __init__(self, inner):
+        ...         super().__init__()
+        ...         self.inner = inner
+        ...     def forward(self, x):
+        ...         return self.inner(self.inner(x))
+        >>> @register_composite_rule(Twice)
+        ... def twice(module: Twice, bound_of: BoundOf) -> float:
+        ...     return bound_of("inner") ** 2 * (1 + 2**-52)
+    """
+
+    def register(rule: AnyCompositeRule) -> AnyCompositeRule:
+        for module_type in types:
+            _ENTRIES[module_type] = Entry(rule, composite=True, users=_is_users(rule))
+        return rule
+
+    return register
+
+
+def refuse_type(reason: str, *types: type[nn.Module]) -> None:
+    """State why modules of these types, or of types derived from them, have no useful bound."""
+    for module_type in types:
+        _REFUSALS[module_type] = reason
+
+
+def find_entry(module: nn.Module, path: str) -> Entry | None:
+    """The rule of a module, or ``None`` where its type has none.
+
+    A parametrized module has the rule of its type before. A subclass of a torch layer that
+    replaces none of the layer's methods has the layer's rule.
 
     Raises:
-        UnverifiedModule: where its type has none, or where hooks or a replaced ``forward`` may
-            change what it computes.
+        UnverifiedModule: where the type is known to have no bound, or where hooks or a replaced
+            ``forward`` may change what the module computes.
     """
-    name = type(module).__name__
-    rule = _RULES.get(type(module))
-    if rule is None:
-        raise UnverifiedModule(
-            f"no rule bounds the Lipschitz constant of {path or 'the module'} ({name}); use a "
-            "verified module or register one with latentsmooth.lipschitz.register_rule"
-        )
     refuse_hooks(module, path)
+    kind = parametrize.type_before_parametrizations(module)
+    for base, reason in _REFUSALS.items():
+        if issubclass(kind, base) and kind not in _ENTRIES:
+            raise UnverifiedModule(f"{named(module, path)} has no useful Lipschitz bound: {reason}")
+    if kind not in _ENTRIES and (extra := INTEROP.get(kind.__module__.partition(".")[0])):
+        importlib.import_module(extra)
+    if kind in _ENTRIES:
+        return _ENTRIES[kind]
+    for base in kind.__mro__[1:]:
+        entry = _ENTRIES.get(base)
+        if entry is not None and is_torch_layer(base) and _same_methods(kind, base):
+            return Entry(entry.rule, entry.composite, entry.users, inherited=True)
+    return None
 
-    def checked(subject: nn.Module) -> float:
-        bound = rule(subject)
-        if not (math.isfinite(bound) and bound >= 0):
-            raise ConfigurationError(
-                f"the rule of {path or 'the module'} ({name}) gave {bound}: wanted a finite "
-                "bound >= 0; are the weights finite?"
-            )
-        return bound
 
-    return checked
+def is_torch_layer(kind: type) -> bool:
+    """Whether a type belongs to ``torch.nn``."""
+    return kind.__module__.startswith("torch.nn.")
+
+
+def named(module: nn.Module, path: str) -> str:
+    """How messages name a module: its path and class."""
+    return f"{path or 'the module'} ({type(module).__name__})"
 
 
 def refuse_hooks(module: nn.Module, path: str) -> None:
@@ -92,16 +191,29 @@ def refuse_hooks(module: nn.Module, path: str) -> None:
     if replaced or own or _global_hooks():
         found = f"a replaced method {replaced[0]!r}" if replaced else "a forward hook"
         raise UnverifiedModule(
-            f"{path or 'the module'} ({type(module).__name__}) has {found}, which no rule can "
-            "see; remove it"
+            f"{named(module, path)} has {found}, which no rule can see; remove it"
         )
+
+
+def verified_types() -> list[str]:
+    """Names of all module types with a rule, sorted."""
+    return sorted(module_type.__name__ for module_type in _ENTRIES)
+
+
+def _is_users(rule: Callable[..., float]) -> bool:
+    return not getattr(rule, "__module__", "").startswith(BUILT_IN)
+
+
+def _same_methods(kind: type, base: type) -> bool:
+    own = {
+        name
+        for layer in base.__mro__[: base.__mro__.index(nn.Module)]
+        for name, value in vars(layer).items()
+        if callable(value) and name not in HARMLESS
+    }
+    return all(getattr(kind, name, None) is getattr(base, name, None) for name in own | CALLING)
 
 
 def _global_hooks() -> bool:
     hooks = torch.nn.modules.module
     return bool(hooks._global_forward_hooks or hooks._global_forward_pre_hooks)
-
-
-def verified_types() -> list[str]:
-    """Names of all module types with a rule, sorted."""
-    return sorted(module_type.__name__ for module_type in _RULES)

@@ -1,5 +1,23 @@
 """The rules, one kind of module a file; importing them fills the registry."""
 
-from latentsmooth.lipschitz.rules import convolution, dense, elementwise, reshaping
+from latentsmooth.lipschitz.rules import (
+    branches,
+    chains,
+    convolution,
+    dense,
+    elementwise,
+    normalization,
+    reshaping,
+    stated,
+)
 
-__all__ = ["convolution", "dense", "elementwise", "reshaping"]
+__all__ = [
+    "branches",
+    "chains",
+    "convolution",
+    "dense",
+    "elementwise",
+    "normalization",
+    "reshaping",
+    "stated",
+]

@@ -1,119 +1,97 @@
-"""The norm of a convolution, from its kernel, for any image size."""
+"""Convolutions and transposed convolutions, in one to three dimensions."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from latentsmooth.errors import UnverifiedModule
-from latentsmooth.lipschitz.registry import register_rule
-from latentsmooth.lipschitz.rules.rounding import norm_from_square
-from latentsmooth.orthogonal import OrthogonalConv2d
+from latentsmooth.lipschitz.kernels import convolution_bound
+from latentsmooth.lipschitz.registry import BoundOf, register_composite_rule, register_rule
+from latentsmooth.orthogonal import (
+    OrthogonalConv1d,
+    OrthogonalConv2d,
+    OrthogonalConv3d,
+    OrthogonalConvTranspose1d,
+    OrthogonalConvTranspose2d,
+    OrthogonalConvTranspose3d,
+)
 
-__all__ = ["convolution_bound"]
+__all__ = ["convolution_bound", "plain_convolution", "transposed_convolution"]
 
-
-def convolution_bound(weight: Tensor, stride: tuple[int, int] = (1, 1)) -> float:
-    r"""Upper bound of the spectral norm of a 2-D convolution.
-
-    With ``R_t`` the kernel's channel autocorrelation at lag ``t``, after pixel-unshuffling by the
-    stride,
-
-    .. math:: \|conv_W\|^2 \le 1 + \sum_t \| R_t - [t = 0] I \|_F,
-
-    for any image size, circular or zero padding and any dilation: the norm of the residual
-    operator is at most the sum of its taps' norms. Tight for near-orthogonal kernels; for others
-    the sum over taps of ``\|W_s\|_F`` may be smaller and is used where it is.
-
-    Args:
-        weight: ``(o, i, kh, kw)``, any float dtype; taken as it is, in float64.
-        stride: ``(sh, sw)``.
-
-    Returns:
-        The bound, with the rounding error of its own computation added.
-
-    Source:
-        The residual argument is elementary; kernels as in arXiv 2106.09121.
-
-    Example:
-        >>> round(convolution_bound(torch.eye(4).reshape(4, 4, 1, 1)), 9)
-        1.0
-    """
-    kernel = polyphase(weight.detach().to("cpu", torch.float64), stride)
-    if kernel.shape[0] > kernel.shape[1]:
-        kernel = kernel.transpose(0, 1)
-    residual = autocorrelation(kernel)
-    channels, _, lags_h, lags_w = residual.shape
-    residual[:, :, lags_h // 2, lags_w // 2] -= torch.eye(channels, dtype=torch.float64)
-    by_lag = float(residual.flatten(0, 1).norm(dim=0).sum())
-    by_tap = float(kernel.flatten(0, 1).norm(dim=0).sum())
-    # Every entry of every lag is a sum of at most numel / channels products, and all are summed.
-    terms = kernel.numel() * lags_h * lags_w
-    return min(norm_from_square(1 + by_lag, terms=terms), norm_from_square(by_tap**2, terms=terms))
+OrthogonalLayer = (
+    OrthogonalConv1d
+    | OrthogonalConv2d
+    | OrthogonalConv3d
+    | OrthogonalConvTranspose1d
+    | OrthogonalConvTranspose2d
+    | OrthogonalConvTranspose3d
+)
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+TransposedConvolution = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 
 
-def polyphase(weight: Tensor, stride: tuple[int, int]) -> Tensor:
-    """The stride-1 kernel over pixel-unshuffled channels: ``(o, i sh sw, ceil(kh/sh), ...)``."""
-    sh, sw = stride
-    out_channels, in_channels, kh, kw = weight.shape
-    padded = F.pad(weight, (0, -kw % sw, 0, -kh % sh))
-    split = padded.reshape(
-        out_channels, in_channels, padded.shape[2] // sh, sh, padded.shape[3] // sw, sw
-    )
-    return split.permute(0, 1, 3, 5, 2, 4).reshape(
-        out_channels, in_channels * sh * sw, padded.shape[2] // sh, padded.shape[3] // sw
-    )
-
-
-def autocorrelation(kernel: Tensor) -> Tensor:
-    """``R_t = sum_s W_s W_{s+t}^T``: ``(o, i, kh, kw)`` to ``(o, o, 2 kh - 1, 2 kw - 1)``."""
-    kh, kw = kernel.shape[2:]
-    return F.conv2d(kernel, kernel, padding=(kh - 1, kw - 1))
-
-
-@register_rule(OrthogonalConv2d)
-def orthogonal_convolution(module: OrthogonalConv2d) -> float:
-    """The kernel in force, in the dtype in force; groups are bounded one by one."""
+@register_rule(
+    OrthogonalConv1d,
+    OrthogonalConv2d,
+    OrthogonalConv3d,
+    OrthogonalConvTranspose1d,
+    OrthogonalConvTranspose2d,
+    OrthogonalConvTranspose3d,
+)
+def orthogonal_convolution(module: OrthogonalLayer) -> float:
+    """The kernel in force, in the dtype in force; these layers refuse sizes that would not fit."""
     with torch.no_grad():
-        groups = module.weight.chunk(module.groups)
-    return max(convolution_bound(weight, module.stride) for weight in groups)
+        weight = module.weight
+    return convolution_bound(weight, module.stride, dilation=module.dilation, groups=module.groups)
 
 
-@register_rule(nn.Conv2d)
-def plain_convolution(module: nn.Conv2d) -> float:
-    """A plain convolution with zero or circular padding; groups are bounded one by one."""
-    stride, dilation = _pair(module.stride), _pair(module.dilation)
+@register_composite_rule(nn.Conv1d, nn.Conv2d, nn.Conv3d)
+def plain_convolution(module: Convolution, bound_of: BoundOf) -> float:
+    """A convolution with zero or circular padding."""
     if module.padding_mode not in ("zeros", "circular"):
         raise UnverifiedModule(
             f"a convolution with padding_mode={module.padding_mode!r} repeats pixels and has no "
             "rule; use 'zeros' or 'circular'"
         )
-    if max(stride) > 1 and max(dilation) > 1:
-        raise UnverifiedModule(
-            f"a convolution with stride {stride} and dilation {dilation} together has no rule"
-        )
+    weight, stride = module.weight.detach(), tuple(module.stride)
     if module.padding_mode == "circular":
-        _refuse_repeated_pixels(module, dilation)
-        # Where the stride does not divide the image, wrapped phases do not line up; the
-        # subsampled stride-1 convolution is what holds for every size.
-        stride = (1, 1)
-    groups = module.weight.detach().chunk(module.groups)
-    return max(convolution_bound(weight, stride) for weight in groups)
+        stride = tuple(
+            _circular_step(module, weight.shape[2 + axis], axis, bound_of.input_shapes)
+            for axis in range(len(stride))
+        )
+    return convolution_bound(weight, stride, dilation=tuple(module.dilation), groups=module.groups)
 
 
-def _refuse_repeated_pixels(module: nn.Conv2d, dilation: tuple[int, int]) -> None:
-    """Circular padding beyond the kernel's reach yields some outputs twice."""
-    # What forward pads by: (left, right, top, bottom), fixed when the module was made.
+@register_rule(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+def transposed_convolution(module: TransposedConvolution) -> float:
+    """The adjoint of a convolution; padding crops its result, output padding shows more of it."""
+    return convolution_bound(
+        module.weight.detach(),
+        tuple(module.stride),
+        dilation=tuple(module.dilation),
+        groups=module.groups,
+    )
+
+
+def _circular_step(
+    module: Convolution, taps: int, axis: int, shapes: frozenset[tuple[int, ...]]
+) -> int:
+    """The stride to count with: its own where the wrapped phases are known to line up."""
+    axes, step, gap = len(module.stride), module.stride[axis], module.dilation[axis]
+    # What forward pads by, fixed when the module was made, counted from the last axis.
     margins = module._reversed_padding_repeated_twice
-    sides = (margins[2] + margins[3], margins[0] + margins[1])
-    for total, size, step in zip(sides, module.kernel_size, dilation, strict=True):
-        if total > step * (size - 1):
-            raise UnverifiedModule(
-                f"circular padding by {total} pixels in all repeats outputs of a kernel of "
-                f"{size} with dilation {step} and has no rule; use at most {step * (size - 1)}"
-            )
-
-
-def _pair(values: tuple[int, ...]) -> tuple[int, int]:
-    return values[0], values[1]
+    last = 2 * (axes - 1 - axis)
+    total = margins[last] + margins[last + 1]
+    sides = {shape[axis - axes] for shape in shapes}
+    outputs = {side: (side + total - gap * (taps - 1) - 1) // step + 1 for side in sides}
+    if sides and all(side % step == 0 and outputs[side] <= side // step for side in sides):
+        return step
+    if total > gap * (taps - 1):
+        raise UnverifiedModule(
+            f"circular padding by {total} pixels in all repeats outputs of a kernel of {taps} "
+            f"with dilation {gap} and has no rule; use at most {gap * (taps - 1)}"
+        )
+    # Where the stride does not divide the image, the subsampled stride-1 convolution is what
+    # holds for every size.
+    return 1

@@ -1,0 +1,138 @@
+"""Bounds of modules without a rule, by following what their ``forward`` does to its input."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latentsmooth.errors import ConfigurationError, UnverifiedModule
+from latentsmooth.lipschitz import rearranging as _rearranging  # noqa: F401  (fills the table)
+from latentsmooth.lipschitz.baking import fix_weights
+from latentsmooth.lipschitz.rules.rounding import multiply_up
+from latentsmooth.lipschitz.tracked import Recording, Refusal, TrackedTensor, plain
+
+__all__ = ["traced_bound"]
+
+
+def traced_bound(
+    module: nn.Module,
+    shape: tuple[int, ...],
+    path: str,
+    bound_of: Callable[[str], float],
+) -> float:
+    """Upper bound of a module's Lipschitz constant, operation by operation.
+
+    The module's ``forward`` runs on tensors of the given shape that carry an upper bound of their
+    own Lipschitz constant with respect to the input. Each torch operation passes it on: sums add,
+    constants multiply, joined parts add in squares. Children are not looked into; they multiply by
+    their own bound. An operation without a rule, a decision that depends on the values, and a
+    result that differs between runs are errors.
+
+    The bound holds for inputs of this shape, whatever the batch, and for a ``forward`` that does
+    the same whenever it is called: it must not count its calls or read a clock.
+
+    Args:
+        module: a private copy in evaluation mode, which is run several times.
+        shape: of its input, batch first.
+        path: its place in the network, for messages.
+        bound_of: the bound of a child by name.
+
+    Raises:
+        UnverifiedModule: naming the module, the operation and the line.
+    """
+    batch = shape[0]
+    sizes = [batch, batch] if batch == 1 else [batch, batch, 1]
+    runs = [
+        _run(module, (size, *shape[1:]), path, bound_of, seed) for seed, size in enumerate(sizes)
+    ]
+    steps = [[(name, gain) for name, _, gain in recording.log] for recording, _ in runs]
+    constants = [[digest for _, digest, _ in recording.log] for recording, _ in runs[:2]]
+    if any(other != steps[0] for other in steps[1:]) or constants[0] != constants[1]:
+        raise UnverifiedModule(
+            f"{path or 'the module'} ({type(module).__name__}) does not do the same with every "
+            "input: a constant, a shape or the order of operations changed between runs"
+        )
+    # Constants that the module computes from its weights, rounded as it does and exactly.
+    wide = copy.deepcopy(module)
+    fix_weights(child for child in wide.modules() if child is not wide)
+    wide.to("cpu", torch.float64)
+    return max(runs[0][1], _run(wide, shape, path, bound_of, 0)[1])
+
+
+def _run(
+    module: nn.Module,
+    shape: tuple[int, ...],
+    path: str,
+    bound_of: Callable[[str], float],
+    seed: int,
+) -> tuple[Recording, float]:
+    like = next(iter(module.parameters()), next(iter(module.buffers()), torch.zeros(())))
+    dtype = like.dtype if like.is_floating_point() else torch.float32
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.rand(shape, generator=generator).to(like.device, dtype)
+    name = f"{path or 'the module'} ({type(module).__name__})"
+    recording = Recording(shape[0])
+    try:
+        with torch.no_grad(), _children_as_steps(module, recording, bound_of):
+            tracked = recording.track(inputs, 1.0)
+            recording.source = tracked
+            result = module.forward(tracked)
+    except (UnverifiedModule, ConfigurationError):
+        raise  # from a child, named already
+    except Exception as error:
+        if recording.refused is None and not isinstance(error, Refusal):
+            reason = f"cannot be followed: {type(error).__name__}: {error}"
+            raise UnverifiedModule(f"{name} {reason}") from error
+        refused = recording.refused or error
+        raise UnverifiedModule(f"{name} cannot be bounded: {refused}") from error
+    if recording.refused is not None:
+        raise UnverifiedModule(f"{name} cannot be bounded: {recording.refused}")
+    if not isinstance(result, TrackedTensor):
+        raise UnverifiedModule(
+            f"{name} gives a {type(result).__name__}; wanted one tensor that depends on the input"
+        )
+    return recording, result._gain
+
+
+@contextmanager
+def _children_as_steps(
+    module: nn.Module, recording: Recording, bound_of: Callable[[str], float]
+) -> Iterator[None]:
+    """Let children run on ordinary tensors; their results are tracked again by their bounds."""
+    names = {id(child): name for name, child in module.named_modules() if child is not module}
+    entered: list[tuple[nn.Module, float]] = []
+
+    def enter(child: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = [value for value in (*args, *kwargs.values()) if recording.owns(value)]
+        if len(given) != 1 or len(args) + len(kwargs) != 1:
+            # Joins such as weighted sums: their operations are followed like the module's own.
+            return None
+        entered.append((child, given[0]._gain))
+        return plain(args), plain(kwargs)
+
+    def leave(child: nn.Module, args: Any, kwargs: Any, result: Any) -> Any:
+        if not entered or entered[-1][0] is not child:
+            return None
+        _, gain = entered.pop()
+        name = names[id(child)]
+        if not isinstance(result, Tensor):
+            raise recording.refusal(name, f"gives a {type(result).__name__}; wanted one tensor")
+        total = multiply_up(gain, bound_of(name))
+        recording.log.append((name, "", total))
+        return recording.wrap(name, result, total)
+
+    hooks = []
+    for child in module.modules():
+        if child is not module:
+            hooks.append(child.register_forward_pre_hook(enter, with_kwargs=True))
+            hooks.append(child.register_forward_hook(leave, with_kwargs=True))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

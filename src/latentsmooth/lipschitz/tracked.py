@@ -1,0 +1,257 @@
+"""A tensor that knows how fast it can move with the input, and watches what is done with it."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentsmooth.lipschitz.operations import Call, Refusal, find_operation
+from latentsmooth.lipschitz.rules.rounding import root_of_squares_up
+
+__all__ = ["Recording", "Refusal", "TrackedTensor", "plain"]
+
+HERE = Path(__file__).parent
+# What shows nothing of a tensor's values: its properties, and its methods.
+STATIC = frozenset(
+    {
+        "device",
+        "dtype",
+        "is_cpu",
+        "is_cuda",
+        "is_leaf",
+        "is_meta",
+        "is_mps",
+        "is_nested",
+        "is_quantized",
+        "is_sparse",
+        "itemsize",
+        "layout",
+        "names",
+        "ndim",
+        "requires_grad",
+        "shape",
+    }
+)
+STATIC_METHODS = frozenset(
+    {
+        "__len__",
+        "dim",
+        "element_size",
+        "get_device",
+        "is_complex",
+        "is_contiguous",
+        "is_floating_point",
+        "is_inference",
+        "is_signed",
+        "ndimension",
+        "nelement",
+        "numel",
+        "size",
+        "storage_offset",
+        "stride",
+    }
+)
+CONSTANTS = frozenset(
+    {
+        "full_like",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "ones_like",
+        "zeros_like",
+    }
+)
+
+
+class TrackedTensor(Tensor):
+    """A tensor whose every operation is reported to the recording that made it."""
+
+    _recording: Recording
+    _gain: float
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        found = [each for each in _flat((args, kwargs or {})) if isinstance(each, TrackedTensor)]
+        recording = getattr(found[0], "_recording", None) if found else None
+        if recording is None or any(not hasattr(each, "_gain") for each in found):
+            raise Refusal("a value that depends on the input was copied out of sight")
+        return recording.run(func, args, kwargs or {})
+
+
+class Recording:
+    """One run of a module's ``forward`` with tracked values.
+
+    The gain of a value is an upper bound of its Lipschitz constant with respect to the module's
+    input, in the l2 norm of the whole tensors. Where every operation keeps the samples of a batch
+    apart, which is checked, it is the constant of each sample's map.
+
+    Args:
+        batch: size of the first axis.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.log: list[tuple[object, ...]] = []
+        """Each operation, its constants and its gain: equal in every run of a pure function."""
+        self.source: TrackedTensor | None = None
+        """The module's input, which must not be changed by more than a caller could tell."""
+        self.refused: Refusal | None = None
+        """The first refusal; the run counts as refused even where the module caught it."""
+        self._live: list[weakref.ref[TrackedTensor]] = []
+
+    def owns(self, value: Any) -> bool:
+        """Whether a value is tracked by this recording and no other."""
+        return isinstance(value, TrackedTensor) and value._recording is self
+
+    def track(self, plain: Tensor, gain: float) -> TrackedTensor:
+        """Watch a tensor whose gain is known."""
+        value: TrackedTensor = plain.as_subclass(TrackedTensor)
+        value._recording, value._gain = self, gain
+        self._live.append(weakref.ref(value))
+        return value
+
+    def run(self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Do what was asked for, and work out the gain of its result."""
+        kind, name = _name(func)
+        if (kind == "attribute" and name in STATIC) or (
+            kind != "attribute" and name in STATIC_METHODS
+        ):
+            return self._plainly(func, args, kwargs)
+        if name in CONSTANTS:
+            return self._plainly(func, args, kwargs)
+        operation = find_operation(func, name if kind == "attribute" else None)
+        if operation is None:
+            raise self.refusal(name, "is not among the operations that have a rule")
+        if kwargs.get("out") is not None:
+            raise self.refusal(name, "writes into a tensor given as out=")
+        subject = args[0] if args else None
+        if operation.in_place and not isinstance(subject, TrackedTensor):
+            raise self.refusal(name, "writes what depends on the input into a constant")
+        result = self._plainly(func, args, kwargs)
+        call = Call(
+            name=name,
+            result=result,
+            batch=self.batch,
+            gain_of=lambda value: value._gain if isinstance(value, TrackedTensor) else 0.0,
+            refusal=lambda reason: self.refusal(name, reason),
+        )
+        gain = operation.gain(call, args, kwargs)
+        self.log.append((name, _digest((args, kwargs)), gain))
+        if operation.in_place and isinstance(subject, TrackedTensor):
+            return self._overwrite(name, subject, gain)
+        return self.wrap(name, result, gain)
+
+    def refusal(self, operation: str, reason: str) -> Refusal:
+        """The error for an operation without a rule, naming the user's line."""
+        refusal = Refusal(f"{operation!r}{_users_line()} {reason}")
+        self.refused = self.refused or refusal
+        return refusal
+
+    def _plainly(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*plain(args), **plain(kwargs))
+
+    def wrap(self, name: str, result: Any, gain: float) -> Any:
+        """Track a result: a tensor, or several with the same gain."""
+        if isinstance(result, Tensor):
+            if result.ndim == 0 or result.shape[0] != self.batch:
+                raise self.refusal(
+                    name,
+                    f"gives a tensor of shape {tuple(result.shape)}, whose first axis no longer "
+                    f"counts the {self.batch} samples",
+                )
+            if not result.is_floating_point():
+                raise self.refusal(name, f"gives {result.dtype}, which moves in jumps")
+            return self.track(result, gain)
+        if type(result) in (tuple, list):
+            return type(result)(self.wrap(name, part, gain) for part in result)
+        raise self.refusal(name, f"gives a {type(result).__name__}")
+
+    def _overwrite(self, name: str, subject: TrackedTensor, gain: float) -> TrackedTensor:
+        """Other names for the same memory now see old entries, new ones, or some of each."""
+        place = _memory(subject)
+        if self.source is not None and place == _memory(self.source):
+            whole = subject.numel() == self.source.numel()
+            if gain > 1 or not whole:
+                # Whoever called the module goes on with the changed tensor.
+                raise self.refusal(name, "overwrites the module's input")
+        for reference in self._live:
+            other = reference()
+            if other is not None and other is not subject and _memory(other) == place:
+                other._gain = root_of_squares_up(other._gain, gain)
+        subject._gain = gain
+        return subject
+
+
+def plain(value: Any) -> Any:
+    """The same structure with ordinary tensors."""
+    if isinstance(value, TrackedTensor):
+        with torch._C.DisableTorchFunctionSubclass():
+            return value.as_subclass(Tensor)
+    if type(value) in (tuple, list):
+        return type(value)(map(plain, value))
+    if type(value) is dict:
+        return {key: plain(entry) for key, entry in value.items()}
+    return value
+
+
+def _flat(value: Any) -> Iterable[Any]:
+    if isinstance(value, tuple | list):
+        for entry in value:
+            yield from _flat(entry)
+    elif isinstance(value, dict):
+        yield from _flat(list(value.values()))
+    else:
+        yield value
+
+
+def _memory(tensor: Tensor) -> int:
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.untyped_storage().data_ptr()
+
+
+def _name(func: Callable[..., Any]) -> tuple[str, str]:
+    owner = getattr(func, "__self__", None)
+    if getattr(func, "__name__", "") == "__get__" and owner is not None:
+        return "attribute", str(owner.__name__ if hasattr(owner, "__name__") else owner)
+    return "function", str(getattr(func, "__name__", func))
+
+
+def _digest(value: Any) -> str:
+    """What an operation was given besides tracked values: content of tensors, the rest as text."""
+    found = hashlib.sha256()
+    for entry in _flat(value):
+        if isinstance(entry, TrackedTensor):
+            found.update(repr(tuple(entry.shape)).encode())
+        elif isinstance(entry, Tensor):
+            found.update(repr((tuple(entry.shape), entry.dtype)).encode())
+            flat = entry.detach().to("cpu").contiguous().reshape(-1)
+            found.update(flat.view(torch.uint8).numpy().tobytes())
+        else:
+            found.update(repr(entry).encode())
+    return found.hexdigest()
+
+
+def _users_line() -> str:
+    """File and line of the innermost frame that is neither ours nor torch's."""
+    torch_folder = Path(torch.__file__).parent
+    for frame in reversed(traceback.extract_stack()):
+        place = Path(frame.filename)
+        if HERE not in place.parents and torch_folder not in place.parents:
+            return f" ({place.name}:{frame.lineno})"
+    return ""
