@@ -12,12 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from latentsmooth.orthogonal import batched_weights, freeze
+from latentsmooth.orthogonal import (
+    ChannelNormalize,
+    OrthogonalConv2d,
+    Parallel,
+    batched_weights,
+    freeze,
+)
 from latentsmooth.orthogonal.cached import BuiltWeight
 from tests.orthogonal.convolutions import CONVOLUTIONS
 from tests.orthogonal.layers import LAYERS, POINTWISE, RESIDUALS, Row
 
-ROWS = [*LAYERS, *POINTWISE, *RESIDUALS, *CONVOLUTIONS]
+LENGTHENING = [
+    Row("parallel", lambda: Parallel(nn.Identity(), OrthogonalConv2d(3, 4, 3)), (3, 4, 3)),
+    Row("normalize", lambda: ChannelNormalize(0.5, [0.2, 0.3, 0.4]), (3, 4, 3)),
+]
+ROWS = [*LAYERS, *POINTWISE, *RESIDUALS, *CONVOLUTIONS, *LENGTHENING]
 every_layer = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 trainable = pytest.mark.parametrize(
     "row", [row for row in ROWS if list(row.make().parameters())], ids=lambda row: row.name

@@ -68,6 +68,7 @@ class ConvolutionLayer(ParaunitaryWeight):
         self.out_channels = out_channels
         self.kernel_size, self.stride = geometry.kernel_size, geometry.stride
         self.dilation, self.padding_mode = geometry.dilation, geometry.padding_mode
+        self.padding = padding
         self.margins = geometry.margins
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.reset_parameters()
@@ -76,7 +77,7 @@ class ConvolutionLayer(ParaunitaryWeight):
     def is_isometry(self) -> bool:
         """Whether the linear part keeps every norm."""
         grows = self._phases >= self._outputs if self.transposed else self._outputs >= self._phases
-        return grows and self.padding_mode != "zeros"
+        return grows and (self.padding_mode != "zeros" or not any(map(any, self.margins)))
 
     def reset_parameters(self) -> None:
         """Draw new factors; the bias returns to zero."""

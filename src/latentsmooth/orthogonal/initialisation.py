@@ -28,7 +28,8 @@ def draw_orthonormal(rows: int, columns: int, init: Initialisation = "haar") -> 
     - ``haar``: uniform over all such matrices.
     - ``identity``: the leading columns of the identity.
     - ``permutation``: distinct columns of the identity in random order.
-    - ``torus``: leading columns of a rotation by uniform angles in the coordinate planes.
+    - ``torus``: leading columns of a rotation by uniform angles in the planes of axes ``i`` and
+      ``i + rows // 2``.
 
     Args:
         rows: length of a column.
@@ -54,8 +55,10 @@ def draw_orthonormal(rows: int, columns: int, init: Initialisation = "haar") -> 
     if init == "permutation":
         return eye[:, torch.randperm(rows)[:columns]]
     angles = (2 * torch.rand(rows // 2, dtype=torch.float64) - 1) * math.pi
-    for plane, angle in enumerate(angles.tolist()):
-        cosine, sine = math.cos(angle), math.sin(angle)
-        corner = slice(2 * plane, 2 * plane + 2)
-        eye[corner, corner] = torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float64)
+    half = torch.arange(rows // 2)
+    # Axes of the two halves are paired: neighbours would leave the leading half's span in place,
+    # and with it a projection onto that half.
+    partner = half + rows // 2
+    eye[half, half] = eye[partner, partner] = angles.cos()
+    eye[partner, half], eye[half, partner] = angles.sin(), -angles.sin()
     return eye[:, :columns]
