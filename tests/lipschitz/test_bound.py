@@ -53,6 +53,8 @@ def test_multiples_of_orthogonal_matrices_need_no_search() -> None:
     for scale in (0.5, 1.0, 3.0):
         assert scale * (1 - 1e-14) <= dense_bound(scale * matrix) <= scale * (1 + 1e-12)
     assert math.isnan(dense_bound(torch.full((2, 2), math.inf)))
+    with pytest.raises(UnverifiedModule, match="complex64"):
+        dense_bound(torch.zeros(2, 2, dtype=torch.complex64))
 
 
 @pytest.mark.parametrize(

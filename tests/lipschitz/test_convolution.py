@@ -223,6 +223,8 @@ def test_what_makes_no_sense_is_refused() -> None:
         convolution_bound(torch.zeros(1, 1, 2, 2), (1, 1, 1))
     with pytest.raises(ShapeError, match="3 groups do not divide"):
         convolution_bound(torch.zeros(2, 1, 2, 2), groups=3)
+    with pytest.raises(UnverifiedModule, match="complex"):
+        convolution_bound(torch.zeros(1, 1, 2, dtype=torch.complex64))
     layer = nn.Conv1d(1, 1, 2)
     with torch.no_grad():
         layer.weight.fill_(math.inf)

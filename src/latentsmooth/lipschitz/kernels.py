@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from latentsmooth.errors import ShapeError
+from latentsmooth.errors import ShapeError, UnverifiedModule
 from latentsmooth.lipschitz.certified import Ceiling
 from latentsmooth.lipschitz.rules.rounding import (
     FLOAT64_UNIT,
@@ -78,6 +78,8 @@ def convolution_bound(
         >>> round(convolution_bound(torch.eye(4).reshape(4, 4, 1, 1)), 9)
         1.0
     """
+    if not weight.is_floating_point():
+        raise UnverifiedModule(f"a kernel of {weight.dtype} has no rule; wanted real numbers")
     steps = _coprime_steps(stride, dilation, axes=weight.ndim - 2)
     kernel = weight.detach().to("cpu", torch.float64)
     if not bool(kernel.isfinite().all()):

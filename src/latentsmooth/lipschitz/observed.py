@@ -23,14 +23,21 @@ class Observed:
 
     def __init__(self, module: nn.Module) -> None:
         for path, each in module.named_modules():
-            if isinstance(each, torch.jit.ScriptModule):
+            compiled = type(each).__module__.startswith("torch._dynamo")
+            if compiled or isinstance(each, torch.jit.ScriptModule):
                 raise UnverifiedModule(
                     f"{path or 'the module'} ({type(each).__name__}) is compiled, so that its "
                     "operations cannot be followed; use the module that it was made of"
                 )
         self.batch = 0
         memo: dict[int, Any] = {}
-        self.network: nn.Module = copy.deepcopy(module, memo).eval()
+        try:
+            self.network: nn.Module = copy.deepcopy(module, memo).eval()
+        except (RuntimeError, TypeError) as error:
+            raise UnverifiedModule(
+                f"{type(module).__name__} cannot be copied, so that its shapes cannot be observed: "
+                f"{error}"
+            ) from error
         pairs = [(each, memo.get(id(each))) for each in module.modules()]
         self._copies: dict[int, nn.Module] = {
             id(each): found for each, found in pairs if found is not None

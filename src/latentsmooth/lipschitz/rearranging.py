@@ -1,20 +1,16 @@
-"""Operations that move, drop, repeat, average or join entries, and the functional layers."""
+"""Operations that move, drop, repeat, average or join entries."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from latentsmooth.errors import UnverifiedModule
-from latentsmooth.lipschitz.kernels import convolution_bound
 from latentsmooth.lipschitz.operations import Call, operation
-from latentsmooth.lipschitz.rules.dense import dense_bound
-from latentsmooth.lipschitz.rules.reshaping import average_pool, max_pool
 from latentsmooth.lipschitz.rules.rounding import multiply_up, root_of_squares_up, root_up
 
 __all__: list[str] = []
@@ -36,16 +32,14 @@ def rearrange(call: Call, tensor: Tensor, factor: int) -> float:
 
 @operation("float", "double", "to", "type")
 def convert(call: Call, tensor: Tensor, *settings: Any, **named_settings: Any) -> float:
-    """To a dtype that holds every value."""
-    if call.result.dtype.itemsize < tensor.dtype.itemsize:
-        raise call.refusal(f"rounds {tensor.dtype} to {call.result.dtype}")
+    """To a dtype that holds every value; narrower ones are refused for every operation."""
     return call.gain_of(tensor)
 
 
 @operation("permute")
-def permute(call: Call, tensor: Tensor, *dims: Any) -> float:
+def permute(call: Call, tensor: Tensor, *axes: Any, dims: Any = None) -> float:
     """The first axis stays first."""
-    order = dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims
+    order = _listed(axes, dims)
     call.check_axes(tensor, tuple(order[1:]))
     return call.gain_of(tensor)
 
@@ -80,9 +74,9 @@ def unsqueeze(call: Call, tensor: Tensor, dim: int) -> float:
 
 
 @operation("flip")
-def flip(call: Call, tensor: Tensor, *dims: Any) -> float:
+def flip(call: Call, tensor: Tensor, *axes: Any, dims: Any = None) -> float:
     """Backwards."""
-    call.check_axes(tensor, dims[0] if len(dims) == 1 else dims)
+    call.check_axes(tensor, _listed(axes, dims))
     return call.gain_of(tensor)
 
 
@@ -94,7 +88,9 @@ def roll(call: Call, tensor: Tensor, shifts: Axes, dims: Axes) -> float:
 
 
 @operation("chunk", "split", "tensor_split", "unbind", "narrow", "select")
-def part(call: Call, tensor: Tensor, *settings: Any, dim: int | None = None) -> float:
+def part(
+    call: Call, tensor: Tensor, *settings: Any, dim: int | None = None, **named_settings: Any
+) -> float:
     """A part moves no farther than the whole."""
     if dim is None:
         first = call.name in ("narrow", "select", "unbind")
@@ -118,6 +114,12 @@ def index(call: Call, tensor: Tensor, place: Any) -> float:
     if not (whole or first == slice(None)):
         raise call.refusal("takes samples apart: start with [:, ...]")
     return call.gain_of(tensor)
+
+
+@operation("expand", "expand_as", "broadcast_to", "repeat", "tile")
+def copies(call: Call, tensor: Tensor, *sizes: Any, **named_sizes: Any) -> float:
+    """Every entry equally often."""
+    return call.stretched(tensor)
 
 
 @operation("cat", "concat", "concatenate", "stack")
@@ -187,109 +189,19 @@ def interpolate(
         # Where torch reads along this axis, in the very arithmetic that it will use.
         line = [side if other == axis else 1 for other in range(len(sides))]
         places = torch.arange(side, dtype=dtype).reshape(line).expand(1, 1, *sides)
-        copied = F.interpolate(places, size, scale_factor, mode).movedim(2 + axis, -1)
+        copied = F.interpolate(
+            places, size, scale_factor, mode, recompute_scale_factor=recompute_scale_factor
+        ).movedim(2 + axis, -1)
         most *= int(copied.reshape(-1, copied.shape[-1])[0].long().bincount().max())
     return multiply_up(call.gain_of(tensor), root_up(float(most)))
 
 
-@operation("linear")
-def linear(call: Call, tensor: Tensor, weight: Tensor, bias: Tensor | None = None) -> float:
-    """The norm of a constant matrix."""
-    _check_constant(call, weight, bias)
-    return multiply_up(call.gain_of(tensor), dense_bound(weight))
-
-
-@operation("matmul", "__matmul__")
-def matmul(call: Call, tensor: Tensor, other: Tensor) -> float:
-    """Values times a constant matrix."""
-    if not isinstance(other, Tensor) or other.ndim != 2 or not call.varies(tensor):
-        raise call.refusal("is known only for a value times a constant matrix")
-    _check_constant(call, other)
-    return multiply_up(call.gain_of(tensor), dense_bound(other))
-
-
-@operation("conv1d", "conv2d", "conv3d")
-def convolution(
-    call: Call,
-    tensor: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Axes = 1,
-    padding: Axes | str = 0,
-    dilation: Axes = 1,
-    groups: int = 1,
-) -> float:
-    """A constant kernel; these functions pad with zeros."""
-    _check_constant(call, weight, bias)
-    bound = convolution_bound(weight, _steps(stride), dilation=_steps(dilation), groups=groups)
-    return multiply_up(call.gain_of(tensor), bound)
-
-
-@operation("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-def transposed_convolution(
-    call: Call,
-    tensor: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Axes = 1,
-    padding: Axes = 0,
-    output_padding: Axes = 0,
-    groups: int = 1,
-    dilation: Axes = 1,
-) -> float:
-    """The adjoint of a convolution with the same kernel."""
-    return convolution(call, tensor, weight, bias, stride, padding, dilation, groups)
-
-
-@operation("avg_pool2d")
-def avg_pool2d(
-    call: Call,
-    tensor: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> float:
-    """As the module."""
-    module = nn.AvgPool2d(
-        kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-    )
-    return multiply_up(call.gain_of(tensor), _rule_of(call, average_pool, module))
-
-
-@operation("max_pool2d")
-def max_pool2d(
-    call: Call,
-    tensor: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: Literal[False] = False,
-) -> float:
-    """As the module."""
-    module = nn.MaxPool2d(kernel_size, stride, padding, dilation, False, ceil_mode)
-    return multiply_up(call.gain_of(tensor), _rule_of(call, max_pool, module))
-
-
-@operation("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
-def adaptive_average_pool(call: Call, tensor: Tensor, output_size: Any) -> float:
-    """Means of windows that do not overlap."""
-    inside, outside = tensor.shape[2:], call.result.shape[2:]
-    if any(before % after for before, after in zip(inside, outside, strict=True)):
-        raise call.refusal("has no rule for windows that overlap")
-    window = root_up(tensor.numel() / call.result.numel())
-    return multiply_up(call.gain_of(tensor), math.nextafter(1 / window, 1), 1 + 2**-51)
-
-
-def _rule_of(call: Call, rule: Callable[[Any], float], module: nn.Module) -> float:
-    try:
-        return rule(module)
-    except UnverifiedModule as error:
-        raise call.refusal(f"has no rule: {error}") from None
+def _listed(axes: tuple[Any, ...], dims: Any) -> tuple[int, ...]:
+    """Axes given one by one, as one sequence, or by name."""
+    given = dims if dims is not None else axes
+    if len(given) == 1 and not isinstance(given[0], int):
+        given = given[0]
+    return tuple(given)
 
 
 def _places(value: Tensor) -> Tensor:
@@ -301,14 +213,3 @@ def _places(value: Tensor) -> Tensor:
 def _repetition(places: Tensor) -> float:
     """The root of how often the most repeated number stands in a tensor."""
     return root_up(float(places.flatten().long().bincount().max()))
-
-
-def _check_constant(call: Call, *tensors: Any) -> None:
-    if any(each is not None and call.varies(each) for each in tensors):
-        raise call.refusal("has a weight or bias that depends on the input")
-
-
-def _steps(value: Axes) -> int | tuple[int, ...]:
-    if isinstance(value, int):
-        return value
-    return value[0] if len(value) == 1 else tuple(value)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError, UnverifiedModule
-from latentsmooth.lipschitz import rearranging as _rearranging  # noqa: F401  (fills the table)
+from latentsmooth.lipschitz import functional as _functional  # noqa: F401  (fills the table)
+from latentsmooth.lipschitz import rearranging as _rearranging  # noqa: F401  (likewise)
 from latentsmooth.lipschitz.baking import fix_weights
 from latentsmooth.lipschitz.rules.rounding import multiply_up
-from latentsmooth.lipschitz.tracked import Recording, Refusal, TrackedTensor, plain
+from latentsmooth.lipschitz.tracked import Recording, Refusal, plain
 
 __all__ = ["traced_bound"]
 
@@ -92,7 +93,7 @@ def _run(
         raise UnverifiedModule(f"{name} cannot be bounded: {refused}") from error
     if recording.refused is not None:
         raise UnverifiedModule(f"{name} cannot be bounded: {recording.refused}")
-    if not isinstance(result, TrackedTensor):
+    if not recording.owns(result):
         raise UnverifiedModule(
             f"{name} gives a {type(result).__name__}; wanted one tensor that depends on the input"
         )

@@ -114,7 +114,7 @@ class Recording:
 
     def owns(self, value: Any) -> bool:
         """Whether a value is tracked by this recording and no other."""
-        return isinstance(value, TrackedTensor) and value._recording is self
+        return isinstance(value, TrackedTensor) and getattr(value, "_recording", None) is self
 
     def track(self, plain: Tensor, gain: float) -> TrackedTensor:
         """Watch a tensor whose gain is known."""
@@ -141,6 +141,8 @@ class Recording:
         if operation.in_place and not isinstance(subject, TrackedTensor):
             raise self.refusal(name, "writes what depends on the input into a constant")
         result = self._plainly(func, args, kwargs)
+        if isinstance(result, Tensor) and result.dtype.itemsize < _widest(args, kwargs):
+            raise self.refusal(name, f"rounds its input to {result.dtype}")
         call = Call(
             name=name,
             result=result,
@@ -218,6 +220,11 @@ def _flat(value: Any) -> Iterable[Any]:
         yield from _flat(list(value.values()))
     else:
         yield value
+
+
+def _widest(args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    found = [each for each in _flat((args, kwargs)) if isinstance(each, TrackedTensor)]
+    return max(each.dtype.itemsize for each in found)
 
 
 def _memory(tensor: Tensor) -> int:

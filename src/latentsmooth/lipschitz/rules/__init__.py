@@ -7,6 +7,7 @@ from latentsmooth.lipschitz.rules import (
     dense,
     elementwise,
     normalization,
+    padding,
     reshaping,
     stated,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "dense",
     "elementwise",
     "normalization",
+    "padding",
     "reshaping",
     "stated",
 ]

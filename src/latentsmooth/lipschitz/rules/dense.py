@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from latentsmooth.errors import UnverifiedModule
 from latentsmooth.lipschitz.certified import Ceiling
 from latentsmooth.lipschitz.registry import register_rule
 from latentsmooth.lipschitz.rules.rounding import FLOAT64_UNIT, add_up, root_up, widen
@@ -37,6 +38,8 @@ def dense_bound(weight: Tensor) -> float:
         >>> 2.0 <= dense_bound(torch.diag(torch.tensor([2.0, 1.0]))) < 2.0 + 1e-8
         True
     """
+    if not weight.is_floating_point():
+        raise UnverifiedModule(f"a matrix of {weight.dtype} has no rule; wanted real numbers")
     matrix = weight.detach().to("cpu", torch.float64)
     if not bool(matrix.isfinite().all()):
         return math.nan
