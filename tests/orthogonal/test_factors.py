@@ -25,6 +25,7 @@ from latentsmooth.orthogonal import (
     OrthogonalLinear,
     Parametrization,
     batched_weights,
+    circular_convolution,
     circular_fold,
     circular_pad,
     draw_orthonormal,
@@ -331,3 +332,60 @@ def test_freezing_is_bit_equal() -> None:
         nn.init.normal_(layer.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             assert torch.equal(freeze(layer)(images), layer.eval()(images)), layer
+
+
+def test_other_paddings_are_left_alone() -> None:
+    images = torch.rand(1, 3, 8, 8)
+    for mode in ("reflect", "replicate"):
+        chain = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(12, 4, 3, padding=1, padding_mode=mode),
+        )
+        with torch.no_grad():
+            assert torch.equal(fuse(chain)(images), chain(images))
+
+
+def test_a_kept_weight_is_not_to_be_changed_from_outside() -> None:
+    layer = OrthogonalLinear(4, 4).eval()
+    with torch.no_grad():
+        before = layer.weight.clone()
+        layer.weight.data.mul_(2)
+        assert torch.equal(layer.weight, before)
+        layer.parametrization = "polar"
+        assert not torch.allclose(layer.weight, before)
+
+
+def test_lent_weights_serve_the_parameters_they_were_made_of() -> None:
+    layer, other = OrthogonalConv2d(3, 3, 3), OrthogonalConv2d(3, 3, 3)
+    images = torch.rand(1, 3, 4, 4)
+    with batched_weights(layer):
+        state = {**dict(other.named_parameters()), **dict(other.named_buffers())}
+        swapped = torch.func.functional_call(layer, state, images)
+        assert torch.allclose(swapped, other(images), atol=1e-6)
+        lent = layer.weight
+        assert layer.weight is lent
+        assert layer.eval().weight is not lent
+        layer.train()
+        with torch.no_grad():
+            layer.mixing.add_(torch.randn_like(layer.mixing))
+        assert not torch.allclose(layer.weight, lent)
+
+
+def test_margins_that_change_the_size_have_gradients_too() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(1, 4, 5, 6, dtype=torch.float64, requires_grad=True)
+    kernel = torch.rand(3, 4, 3, 3, dtype=torch.float64, requires_grad=True)
+
+    def run(pixels: Tensor, weight: Tensor) -> Tensor:
+        return circular_convolution(
+            pixels,
+            weight,
+            None,
+            stride=(1, 1),
+            dilation=(1, 1),
+            groups=1,
+            margins=((0, 1), (2, 2)),
+        )
+
+    assert run(images, kernel).shape == (1, 3, 4, 8)
+    assert torch.autograd.gradcheck(run, (images, kernel))

@@ -79,7 +79,7 @@ class Certifier:
         if seed < 0:
             raise ConfigurationError(f"wanted seed >= 0, got {seed}")
         self.device = _device_of(classifier)
-        self._encoder, self.lipschitz_bound = _frozen_encoder(classifier.encoder, self.device)
+        self._encoder, self.lipschitz_bound = _frozen_encoder(classifier, self.device)
         self.precision = resolve_precision(precision, self.device)
         self.seed = seed
         self.latent_sigma = classifier.latent_sigma
@@ -319,11 +319,13 @@ def _wide_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _frozen_encoder(encoder: nn.Module, device: torch.device) -> tuple[nn.Module, float]:
-    frozen = copy.deepcopy(encoder).eval().requires_grad_(False)
-    as_shipped = lipschitz_bound(frozen)
+def _frozen_encoder(
+    classifier: SmoothedClassifier, device: torch.device
+) -> tuple[nn.Module, float]:
+    frozen = copy.deepcopy(classifier.encoder).eval().requires_grad_(False)
+    as_shipped = lipschitz_bound(frozen, input_shape=classifier.image_shape)
     frozen.to(dtype=_wide_dtype(device))
-    return frozen, max(as_shipped, lipschitz_bound(frozen))
+    return frozen, max(as_shipped, lipschitz_bound(frozen, input_shape=classifier.image_shape))
 
 
 def _device_of(classifier: SmoothedClassifier) -> torch.device:

@@ -87,7 +87,7 @@ class LatentSmoothedClassifier(nn.Module):
             UnverifiedModule: where the encoder holds a module without a rule.
         """
         with evaluating(self.encoder):
-            return lipschitz_bound(self.encoder)
+            return lipschitz_bound(self.encoder, input_shape=self.image_shape)
 
     @property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from latentsmooth.orthogonal.cached import BuiltWeight, Factor, signed, working_dtype
+from latentsmooth.orthogonal.cached import BuiltWeight, Factor, Lent, signed, working_dtype
 from latentsmooth.orthogonal.matrix import Parametrization, orthogonal_columns, outside_autocast
 
 __all__ = ["batched_weights"]
@@ -47,7 +47,8 @@ def batched_weights(*modules: nn.Module) -> Iterator[None]:
     ]
     before = [layer._lent for layer in layers]
     for layer, weight in zip(layers, _build_together(layers), strict=True):
-        layer._lent = weight
+        parameters = [factor.parameter for factor in layer.factors()]
+        layer._lent = Lent([(each, each._version) for each in parameters], weight)
     try:
         yield
     finally:

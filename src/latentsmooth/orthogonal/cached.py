@@ -36,9 +36,16 @@ class Factor(NamedTuple):
 
 
 class _Kept(NamedTuple):
+    method: str
     sources: list[tuple[Tensor, int, Tensor]]
     weight: Tensor
     version: int
+    snapshot: Tensor
+
+
+class Lent(NamedTuple):
+    sources: list[tuple[Tensor, int]]
+    weight: Tensor
 
 
 class BuiltWeight(nn.Module):
@@ -56,7 +63,7 @@ class BuiltWeight(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._kept: _Kept | None = None
-        self._lent: Tensor | None = None
+        self._lent: Lent | None = None
 
     @abstractmethod
     def factors(self) -> list[Factor]:
@@ -102,20 +109,24 @@ class BuiltWeight(nn.Module):
         factors = self.factors()
         dtype = factors[0].parameter.dtype
         if torch.is_grad_enabled() and any(f.parameter.requires_grad for f in factors):
-            if self._lent is not None:
-                return self._lent
+            lent = self._lent
+            if lent is not None and self.training and _is_current(lent, factors):
+                return lent.weight
             if self.training:
                 return self.build_weight(working_dtype(dtype)).to(dtype)
             return self.build_weight(torch.float64).to(dtype)
         sources = [t for f in factors for t in (f.parameter, f.signs) if t is not None]
         if torch.compiler.is_compiling() or not all(map(_may_be_kept, sources)):
             return self.build_weight(torch.float64).to(dtype)
-        if self._kept is None or not _still_holds(self._kept, sources):
+        # Another thread may forget what is kept at any time, so it is looked up once.
+        kept = self._kept
+        if kept is None or not _still_holds(kept, self.parametrization, sources):
             with torch.inference_mode(False), torch.no_grad():
                 weight = self.build_weight(torch.float64).to(dtype)
                 held = [(source, source._version, source.clone()) for source in sources]
-            self._kept = _Kept(held, weight, weight._version)
-        return self._kept.weight
+                kept = _Kept(self.parametrization, held, weight, weight._version, weight.clone())
+            self._kept = kept
+        return kept.weight
 
     @weight.setter
     def weight(self, value: Tensor) -> None:
@@ -162,11 +173,22 @@ def _may_be_kept(source: Tensor) -> bool:
     return plain and not source.is_inference() and not source.is_meta
 
 
-def _still_holds(kept: _Kept, sources: list[Tensor]) -> bool:
-    if kept.weight._version != kept.version:
-        return False
+def _is_current(lent: Lent, factors: list[Factor]) -> bool:
+    """Whether a weight built for a whole network is still this layer's, parameters unchanged."""
     return all(
-        # Versions alone would miss writes through `.data`, as many averaging tools make them.
-        held is source and version == source._version and torch.equal(snapshot, source)
-        for (held, version, snapshot), source in zip(kept.sources, sources, strict=True)
+        held is factor.parameter and version == factor.parameter._version
+        for (held, version), factor in zip(lent.sources, factors, strict=True)
+    )
+
+
+def _still_holds(kept: _Kept, method: str, sources: list[Tensor]) -> bool:
+    # Versions alone would miss writes through `.data`, as many averaging tools make them.
+    unchanged = kept.weight._version == kept.version and torch.equal(kept.weight, kept.snapshot)
+    return (
+        unchanged
+        and kept.method == method
+        and all(
+            held is source and version == source._version and torch.equal(snapshot, source)
+            for (held, version, snapshot), source in zip(kept.sources, sources, strict=True)
+        )
     )

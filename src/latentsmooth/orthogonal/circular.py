@@ -234,7 +234,8 @@ class _CircularConvolution(Function):
         wants_bias = ctx.has_bias and ctx.needs_input_grad[2]
         images_grad = weight_grad = bias_grad = None
         # Padding the gradient copies it: where images have fewer channels, folding theirs is less.
-        direct = set(stride) == {1} and images.shape[1] >= weight.shape[0]
+        direct = _keeps_size(weight, stride, dilation, margins)
+        direct = direct and images.shape[1] >= weight.shape[0]
         if wants_images and direct:
             images_grad = _adjoint_on_torus(grad, weight, dilation, groups, margins)
         through_padding = wants_images and not direct
@@ -256,6 +257,14 @@ class _CircularConvolution(Function):
             if through_padding:
                 images_grad = circular_fold(padded_grad, margins)
         return images_grad, weight_grad, bias_grad, None, None, None, None
+
+
+def _keeps_size(
+    weight: Tensor, stride: tuple[int, ...], dilation: tuple[int, ...], margins: Margins
+) -> bool:
+    """Whether the adjoint is itself a circular convolution with the margins swapped."""
+    reach = [gap * (taps - 1) for gap, taps in zip(dilation, weight.shape[2:], strict=True)]
+    return set(stride) == {1} and [sum(margin) for margin in margins] == reach
 
 
 def adjoint_kernel(weight: Tensor, groups: int) -> Tensor:

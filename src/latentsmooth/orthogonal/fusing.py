@@ -27,7 +27,7 @@ def fuse(module: nn.Module) -> nn.Module:
     the stride-1 convolution after it, which becomes a strided one. A pair stays apart where the
     product would cost more multiplications, or differ at a zero-padded border. Products are formed
     in float64 and rounded once: outputs equal the chain's up to rounding, so a bound must be
-    verified anew.
+    verified anew. Positions in a chain change: code that indexes into one must not.
 
     Args:
         module: a network; it stays as it is.
@@ -132,7 +132,8 @@ def _downsample_convolution(
     """The polyphase identity: unshuffling and a stride-1 kernel are one strided kernel."""
     factor = first.factor if isinstance(first, InvertibleDownsample) else first.downscale_factor
     unit = tuple(second.stride) == (1, 1) and tuple(second.dilation) == (1, 1)
-    if not unit or second.groups != 1 or isinstance(second.padding, str):
+    known = second.padding_mode in ("zeros", "circular")
+    if not unit or not known or second.groups != 1 or isinstance(second.padding, str):
         return None
     kernel = strided_from_polyphase(second.weight.double(), (factor, factor))
     merged = nn.Conv2d(
