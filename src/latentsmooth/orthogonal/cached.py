@@ -116,7 +116,8 @@ class BuiltWeight(nn.Module):
                 return self.build_weight(working_dtype(dtype)).to(dtype)
             return self.build_weight(torch.float64).to(dtype)
         sources = [t for f in factors for t in (f.parameter, f.signs) if t is not None]
-        if torch.compiler.is_compiling() or not all(map(_may_be_kept, sources)):
+        own = all(isinstance(factor.parameter, nn.Parameter) for factor in factors)
+        if torch.compiler.is_compiling() or not (own and all(map(_may_be_kept, sources))):
             return self.build_weight(torch.float64).to(dtype)
         # Another thread may forget what is kept at any time, so it is looked up once.
         kept = self._kept
@@ -168,7 +169,7 @@ def signed(columns: Tensor, signs: Tensor | None) -> Tensor:
 
 
 def _may_be_kept(source: Tensor) -> bool:
-    # Tensors swapped in by torch.func, inference tensors and meta tensors cannot be compared.
+    # Subclasses, inference tensors and meta tensors cannot be compared.
     plain = type(source) in (nn.Parameter, Tensor)
     return plain and not source.is_inference() and not source.is_meta
 
@@ -182,13 +183,10 @@ def _is_current(lent: Lent, factors: list[Factor]) -> bool:
 
 
 def _still_holds(kept: _Kept, method: str, sources: list[Tensor]) -> bool:
+    if kept.method != method or kept.weight._version != kept.version:
+        return False
     # Versions alone would miss writes through `.data`, as many averaging tools make them.
-    unchanged = kept.weight._version == kept.version and torch.equal(kept.weight, kept.snapshot)
-    return (
-        unchanged
-        and kept.method == method
-        and all(
-            held is source and version == source._version and torch.equal(snapshot, source)
-            for (held, version, snapshot), source in zip(kept.sources, sources, strict=True)
-        )
-    )
+    return all(
+        held is source and version == source._version and torch.equal(snapshot, source)
+        for (held, version, snapshot), source in zip(kept.sources, sources, strict=True)
+    ) and torch.equal(kept.weight, kept.snapshot)
