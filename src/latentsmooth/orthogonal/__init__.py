@@ -12,7 +12,7 @@ from latentsmooth.orthogonal.activations import (
     MaxMin,
 )
 from latentsmooth.orthogonal.batched import batched_weights
-from latentsmooth.orthogonal.circular import circular_convolution, circular_fold, circular_pad
+from latentsmooth.orthogonal.circular import circular_convolution
 from latentsmooth.orthogonal.convolution import (
     OrthogonalConv1d,
     OrthogonalConv2d,
@@ -35,6 +35,7 @@ from latentsmooth.orthogonal.matrix import (
     orthogonal_columns,
     recover_parameter,
 )
+from latentsmooth.orthogonal.padding import circular_fold, circular_pad
 from latentsmooth.orthogonal.pooling import L2NormPool2d, ScaledAvgPool2d
 from latentsmooth.orthogonal.reshaping import (
     ChannelShuffle,

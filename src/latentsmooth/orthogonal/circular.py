@@ -1,4 +1,4 @@
-"""Convolution on the torus: padding, its adjoint, and a convolution with a backward of its own."""
+"""Convolution on the torus, with a backward of its own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-__all__ = ["Margins", "circular_convolution", "circular_fold", "circular_pad"]
+from latentsmooth.orthogonal.padding import Margins, circular_fold, circular_pad, scratch_pad
 
-Margins = tuple[tuple[int, int], ...]
-"""For each spatial axis, the pixels before and after the image."""
+__all__ = ["adjoint_kernel", "circular_convolution", "convolve", "convolve_transposed"]
 
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -59,80 +58,6 @@ def convolve_transposed(
     return result
 
 
-def circular_pad(images: Tensor, margins: Margins) -> Tensor:
-    """Wrap images round by any number of pixels, once or more; channels-last stays so.
-
-    Args:
-        images: ``(batch, channels, *sides)``, one to three sides.
-        margins: pixels before and after, for each side.
-
-    Returns:
-        ``(batch, channels, *(before + side + after))``.
-
-    Example:
-        >>> circular_pad(torch.arange(3.0).reshape(1, 1, 3), ((1, 2),)).flatten().tolist()
-        [2.0, 0.0, 1.0, 2.0, 0.0, 1.0]
-    """
-    if not any(map(any, margins)):
-        return images
-    sides = images.shape[2:]
-    if not torch.compiler.is_compiling() and _is_channels_last(images):
-        return _gather_pixels(images, margins)
-    if all(max(margin) <= side for margin, side in zip(margins, sides, strict=True)):
-        # F.pad counts from the last axis.
-        flat = [pixels for margin in reversed(margins) for pixels in margin]
-        return F.pad(images, flat, mode="circular")
-    for axis, (side, margin) in enumerate(zip(sides, margins, strict=True), start=2):
-        images = images.index_select(axis, _wrapped(side, margin, images.device))
-    return images
-
-
-def _wrapped(side: int, margin: tuple[int, int], device: torch.device) -> Tensor:
-    return torch.arange(-margin[0], side + margin[1], device=device).remainder(side)
-
-
-def _is_channels_last(images: Tensor) -> bool:
-    # By strides alone, since torch.vmap cannot ask for a memory format.
-    return images.ndim > 3 and images.shape[1] > 1 and images.stride(1) == 1
-
-
-def _gather_pixels(images: Tensor, margins: Margins) -> Tensor:
-    """One gather of whole pixels: their channels lie together, so each is one copy."""
-    batch, channels, *sides = images.shape
-    places = torch.zeros((), dtype=torch.int64, device=images.device)
-    for side, margin in zip(sides, margins, strict=True):
-        places = places.unsqueeze(-1) * side + _wrapped(side, margin, images.device)
-    pixels = images.movedim(1, -1).reshape(batch, -1, channels)
-    gathered = pixels.index_select(1, places.flatten())
-    return gathered.reshape(batch, *places.shape, channels).movedim(-1, 1)
-
-
-def circular_fold(padded: Tensor, margins: Margins) -> Tensor:
-    """The adjoint of `circular_pad`: add each margin to the pixels that it repeats.
-
-    Args:
-        padded: ``(batch, channels, *(before + side + after))``.
-        margins: as given to `circular_pad`.
-
-    Returns:
-        ``(batch, channels, *sides)``.
-    """
-    for axis, (before, after) in enumerate(margins, start=2):
-        side = padded.shape[axis] - before - after
-        if before == after == 0:
-            continue
-        if max(before, after) > side:
-            places = _wrapped(side, (before, after), padded.device)
-            shape = [*padded.shape[:axis], side, *padded.shape[axis + 1 :]]
-            padded = padded.new_zeros(shape).index_add(axis, places, padded)
-            continue
-        folded = padded.narrow(axis, before, side).clone()
-        folded.narrow(axis, 0, after).add_(padded.narrow(axis, before + side, after))
-        folded.narrow(axis, side - before, before).add_(padded.narrow(axis, 0, before))
-        padded = folded
-    return padded
-
-
 def circular_convolution(
     images: Tensor,
     weight: Tensor,
@@ -163,7 +88,8 @@ def circular_convolution(
     """
     arguments = (tuple(stride), tuple(dilation), groups, margins)
     if torch.compiler.is_compiling() or not _wants_gradient(images, weight, bias):
-        padded = circular_pad(images, margins)
+        compiling = torch.compiler.is_compiling()
+        padded = (circular_pad if compiling else scratch_pad)(images, margins)
         return convolve(padded, weight, bias, stride, (0,) * len(margins), dilation, groups)
     device = images.device.type
     autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
@@ -196,7 +122,7 @@ class _CircularConvolution(Function):
         groups: int,
         margins: Margins,
     ) -> Tensor:
-        padded = circular_pad(images, margins)
+        padded = scratch_pad(images, margins)
         return convolve(padded, weight, bias, stride, (0,) * len(margins), dilation, groups)
 
     @staticmethod
@@ -243,7 +169,7 @@ class _CircularConvolution(Function):
             zeros = (0,) * len(margins)
             padded_grad, weight_grad, bias_grad = torch.ops.aten.convolution_backward(
                 grad,
-                circular_pad(images, margins),
+                scratch_pad(images, margins),
                 weight,
                 [weight.shape[0]] if wants_bias else None,
                 stride,
@@ -280,4 +206,4 @@ def _adjoint_on_torus(
     flipped = adjoint_kernel(weight, groups)
     swapped = tuple((after, before) for before, after in margins)
     ones, zeros = (1,) * len(margins), (0,) * len(margins)
-    return convolve(circular_pad(grad, swapped), flipped, None, ones, zeros, dilation, groups)
+    return convolve(scratch_pad(grad, swapped), flipped, None, ones, zeros, dilation, groups)

@@ -11,16 +11,15 @@ from torch.nn import functional as F
 
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.orthogonal.circular import (
-    Margins,
     adjoint_kernel,
     circular_convolution,
-    circular_pad,
     convolve,
     convolve_transposed,
 )
 from latentsmooth.orthogonal.geometry import Geometry, PaddingMode, check_channels, per_axis
 from latentsmooth.orthogonal.initialisation import Initialisation
 from latentsmooth.orthogonal.matrix import Parametrization
+from latentsmooth.orthogonal.padding import Margins, circular_pad
 from latentsmooth.orthogonal.paraunitary import ParaunitaryWeight
 
 __all__ = ["ConvolutionLayer"]

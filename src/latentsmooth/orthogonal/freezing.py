@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latentsmooth.orthogonal.circular import Margins
 from latentsmooth.orthogonal.convolution_layer import ConvolutionLayer
 from latentsmooth.orthogonal.linear import OrthogonalLinear
+from latentsmooth.orthogonal.padding import Margins
 
 __all__ = ["freeze"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from latentsmooth.errors import ConfigurationError, ShapeError
-from latentsmooth.orthogonal.circular import Margins
+from latentsmooth.orthogonal.padding import Margins
 
 __all__ = ["Geometry", "PaddingMode", "check_channels", "per_axis"]
 

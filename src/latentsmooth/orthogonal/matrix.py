@@ -123,8 +123,10 @@ def outside_autocast(device: torch.device) -> AbstractContextManager[None]:
 def _correction(q: Tensor, steps: int) -> Tensor:
     """What Newton-Schulz steps add: rounding error only, so no derivative passes through it."""
     polished = q
+    eye = torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)
     for _ in range(steps):
-        polished = 1.5 * polished - 0.5 * polished @ (polished.mT @ polished)
+        # As a small change of q: 1.5 q - 0.5 q (q^T q) would round the whole of q twice.
+        polished = polished + 0.5 * polished @ (eye - polished.mT @ polished)
     return polished - q
 
 

@@ -1,0 +1,1 @@
+"""Orthogonal convolutions side by side: ours, published ones, and the plain convolution."""
