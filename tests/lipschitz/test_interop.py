@@ -272,3 +272,25 @@ def test_neither_library_is_imported_unless_met() -> None:
         "sys.exit(any(name.split('.')[0] in ('orthogonium', 'deel') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_another_activation_in_a_residual_block_is_refused() -> None:
+    block = quietly(lambda: sll.SDPBasedLipschitzDense(5, 5, 7)).eval()
+    block.activation = nn.LeakyReLU(-3.0)
+    with pytest.raises(UnverifiedModule, match="wanted its activation to be ReLU"):
+        lipschitz_bound(block)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: orthogonium.HouseHolder(8), (8,)),
+        (lambda: orthogonium.HouseHolder(8), (8, 3)),
+        (lambda: orthogonium.LayerCentering2D(4), (4, 3)),
+    ],
+)
+def test_constants_shaped_for_images_meet_nothing_else(
+    make: Callable[[], nn.Module], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(UnverifiedModule, match="constants meet an input"):
+        lipschitz_bound(quietly(make).eval(), input_shape=shape)

@@ -125,6 +125,9 @@ class _Walk:
             bound = self._by_operations(module, path, children)
         else:
             bound = _by_rule(module, path, entry, children)
+            bias = module._parameters.get("bias")
+            if bias is not None and not bool(bias.isfinite().all()):
+                raise ConfigurationError(f"the bias of {named(module, path)} is not finite")
         if not (math.isfinite(bound) and bound >= 0):
             raise ConfigurationError(
                 f"the rule of {named(module, path)} gave {bound}: wanted a finite bound >= 0; "

@@ -49,6 +49,7 @@ def convolution(
 ) -> float:
     """A constant kernel; these functions pad with zeros."""
     _check_constant(call, weight, bias)
+    _check_batched(call, tensor)
     bound = convolution_bound(weight, _steps(stride), dilation=_steps(dilation), groups=groups)
     return multiply_up(call.gain_of(tensor), bound)
 
@@ -106,6 +107,7 @@ def max_pool2d(
 @operation("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
 def adaptive_average_pool(call: Call, tensor: Tensor, output_size: Any) -> float:
     """Means of windows that do not overlap."""
+    _check_batched(call, tensor)
     inside, outside = tensor.shape[2:], call.result.shape[2:]
     if any(before % after for before, after in zip(inside, outside, strict=True)):
         raise call.refusal("has no rule for windows that overlap")
@@ -118,6 +120,13 @@ def _rule_of(call: Call, rule: Callable[[Any], float], module: nn.Module) -> flo
         return rule(module)
     except UnverifiedModule as error:
         raise call.refusal(f"has no rule: {error}") from None
+
+
+def _check_batched(call: Call, tensor: Tensor) -> None:
+    """Without the axis of samples torch would take that of another for it."""
+    wanted = int(call.name[-2]) + 2
+    if tensor.ndim != wanted:
+        raise call.refusal(f"meets {tensor.ndim} axes; wanted {wanted}, samples first")
 
 
 def _check_constant(call: Call, *tensors: Any) -> None:

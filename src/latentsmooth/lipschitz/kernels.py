@@ -19,6 +19,7 @@ from latentsmooth.lipschitz.rules.rounding import (
     root_up,
     widen,
 )
+from latentsmooth.lipschitz.scaled import times_power_of_two, unit_scaled
 from latentsmooth.lipschitz.spectral import frequency_bound, is_affordable
 
 __all__ = ["convolution_bound", "polyphase"]
@@ -93,7 +94,8 @@ def convolution_bound(
     if key not in _known:
         if len(_known) >= REMEMBERED:
             _known.clear()
-        _known[key] = _smallest_bound(kernel)
+        kernel, exponent = unit_scaled(kernel)
+        _known[key] = times_power_of_two(_smallest_bound(kernel), exponent)
     return _known[key]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from latentsmooth.errors import ShapeError, UnverifiedModule
+from latentsmooth.lipschitz.operations import Refusal
 
 __all__ = ["Observed", "observe"]
 
@@ -33,7 +34,7 @@ class Observed:
         memo: dict[int, Any] = {}
         try:
             self.network: nn.Module = copy.deepcopy(module, memo).eval()
-        except (RuntimeError, TypeError) as error:
+        except (Refusal, RuntimeError, TypeError) as error:
             raise UnverifiedModule(
                 f"{type(module).__name__} cannot be copied, so that its shapes cannot be observed: "
                 f"{error}"

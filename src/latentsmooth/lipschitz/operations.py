@@ -91,17 +91,26 @@ class Operation:
         # torch calls the first argument "input"; here that is the module's.
         named = {"tensor" if name == "input" else name: given for name, given in kwargs.items()}
         try:
-            inspect.signature(self.rule).bind(call, *args, **named)
+            bound = inspect.signature(self.rule).bind(call, *args, **named)
         except TypeError as error:
             raise call.refusal(f"was called in a way that has no rule: {error}") from None
+        if not isinstance(inplace := bound.arguments.get("inplace", False), bool):
+            raise call.refusal(f"takes inplace={inplace!r}; wanted a bool")
         gain = self.rule(call, *args, **named)
         if not (math.isfinite(gain) and gain >= 0):
             raise call.refusal(f"has a gain of {gain}: are the constants finite?")
         return gain
 
+    def overwrites(self, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+        """Whether a call writes into its first argument; called after `gain`."""
+        named = {"tensor" if name == "input" else name: given for name, given in kwargs.items()}
+        bound = inspect.signature(self.rule).bind(None, *args, **named)
+        return self.in_place or bool(bound.arguments.get("inplace", False))
+
 
 _OPERATIONS: dict[Any, Operation] = {}
-_HOMES = (torch, F, Tensor, torch._C._nn, torch.special)
+# Of torch._C._nn only what F shows too: the others take other arguments in the same places.
+_HOMES = (torch, F, Tensor, torch.special)
 AnyRule = Callable[..., float]
 
 
@@ -168,6 +177,9 @@ def extreme_of_two(call: Call, tensor: Any, other: Any = None) -> float:
 
 @operation(
     "relu",
+    "relu6",
+    "softsign",
+    "logsigmoid",
     "tanh",
     "abs",
     "absolute",
@@ -187,11 +199,15 @@ def slope_one(call: Call, tensor: Tensor, inplace: bool = False) -> float:
     return call.gain_of(tensor)
 
 
-@operation("relu6", "softsign", "logsigmoid", "hardtanh")
-def slope_one_with_limits(
-    call: Call, tensor: Tensor, *limits: float, inplace: bool = False
+@operation("hardtanh")
+def hard_tanh(
+    call: Call,
+    tensor: Tensor,
+    min_val: float = -1.0,
+    max_val: float = 1.0,
+    inplace: bool = False,
 ) -> float:
-    """Slopes of at most one, with settings that do not change it."""
+    """Slopes of at most one, wherever the limits are."""
     return call.gain_of(tensor)
 
 

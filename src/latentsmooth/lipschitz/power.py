@@ -16,6 +16,9 @@ __all__ = ["TOLERANCE", "check_bound", "lipschitz_lower_bound"]
 
 TOLERANCE = 1e-6
 STEP = 1e-4
+STEPS = (1e-7, 1e-4, 1e-2, 1.0)
+# What a module that computes in float32 inside may round away.
+NOISE = 2.0**-20
 
 
 def lipschitz_lower_bound(
@@ -30,9 +33,10 @@ def lipschitz_lower_bound(
 
     At each of a few inputs, alternating between images with pixels in [0, 1] (rough and smooth)
     and Gaussian ones, a random direction ``v`` is turned toward the Jacobian's leading singular
-    vector by ``v <- J^T J v``. What counts is the slope between two close points along it, or
-    ``|J v| / |v|`` where that is smaller. A module in float64 with the weights as shipped does the
-    work, in evaluation mode, on the CPU.
+    vector by ``v <- J^T J v``. What counts is the slope between two points along it: close ones,
+    or ``|J v| / |v|`` where that is smaller, and ones farther apart, less what rounding may add.
+    Modules that give no gradient are tested along random directions. A module in float64 with the
+    weights as shipped does the work, in evaluation mode, on the CPU.
 
     Args:
         module: any differentiable module; left unchanged.
@@ -139,8 +143,9 @@ def _stretch(module: nn.Module, inputs: Tensor, direction: Tensor, iterations: i
         output = module(inputs)
         if not isinstance(output, Tensor):
             raise TypeError(f"wanted one tensor, got a {type(output).__name__}")
-        if not output.requires_grad:
-            return 0.0
+    found = max(_slope(module, inputs, direction), _slope(module, inputs, inputs))
+    if not output.requires_grad:
+        return found
     push = _Forward(module, inputs, output)
     for _ in range(iterations):
         pushed = push(_unit(direction))
@@ -153,7 +158,26 @@ def _stretch(module: nn.Module, inputs: Tensor, direction: Tensor, iterations: i
     direction = _unit(direction)
     # A slope between two points is a lower bound wherever they lie and whatever the module's
     # backward does; the derivative is one where the module rounds. The smaller is safe.
-    return min(float(push(direction).norm()), float(push.difference(direction).norm()))
+    close = min(float(push(direction).norm()), float(push.difference(direction).norm()))
+    return max(found, close, _slope(module, inputs, direction))
+
+
+def _slope(module: nn.Module, inputs: Tensor, direction: Tensor) -> float:
+    """The steepest slope between points along a direction, whatever the module's backward says."""
+    steepest, inputs = 0.0, inputs.detach()
+    direction = direction.detach()
+    length = float(direction.norm())
+    if not length > 0:
+        return 0.0
+    with torch.no_grad():
+        for step in STEPS:
+            first = inputs + step / length * direction
+            second = inputs - step / length * direction
+            ahead, behind = module(first.clone()).double(), module(second.clone()).double()
+            noise = NOISE * (float(ahead.norm()) + float(behind.norm()))
+            moved = float((ahead - behind).norm()) - noise
+            steepest = max(steepest, moved / float((first - second).norm()))
+    return steepest
 
 
 def _unit(direction: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ Axes = int | Sequence[int]
 @operation("contiguous", "clone", "detach", "flatten", "reshape", "view", "unflatten", "ravel")
 def keep(call: Call, tensor: Tensor, *settings: Any, **named_settings: Any) -> float:
     """The same entries; that samples stay apart shows in the result's first axis."""
+    if any(isinstance(each, torch.dtype) for each in (*settings, *named_settings.values())):
+        raise call.refusal("reads the bits of its input as another dtype")
     return call.gain_of(tensor)
 
 

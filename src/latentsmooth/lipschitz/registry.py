@@ -50,7 +50,13 @@ INTEROP = {
 }
 # Methods that a subclass of a torch layer may replace without changing what the layer computes.
 HARMLESS = {"__init__", "__setstate__", "__repr__", "extra_repr", "reset_parameters"}
-CALLING = {"__call__", "_call_impl", "_wrapped_call_impl", "__getattribute__"}
+CALLING = {
+    "__call__",
+    "__getattribute__",
+    "_call_impl",
+    "_compiled_call_impl",
+    "_wrapped_call_impl",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +193,14 @@ def refuse_hooks(module: nn.Module, path: str) -> None:
         for name, value in vars(module).items()
         if callable(value) and callable(getattr(type(module), name, None))
     ]
+    kind = parametrize.type_before_parametrizations(module)
+    for name in sorted(CALLING):
+        # A rule is about a type as a whole, but what is followed is forward alone.
+        if kind not in _ENTRIES and getattr(kind, name, None) is not getattr(nn.Module, name, None):
+            raise UnverifiedModule(
+                f"{named(module, path)} replaces {name!r}, past which no rule can see; do the "
+                "work in forward"
+            )
     own = module._forward_hooks or module._forward_pre_hooks
     if replaced or own or _global_hooks():
         found = f"a replaced method {replaced[0]!r}" if replaced else "a forward hook"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from latentsmooth.lipschitz.certified import Ceiling
 from latentsmooth.lipschitz.rules.rounding import FLOAT64_UNIT, add_up, divide_up, widen
+from latentsmooth.lipschitz.scaled import times_power_of_two, unit_scaled
 
 __all__ = ["OVERSAMPLING", "frequency_bound", "grid_for", "is_affordable"]
 
@@ -70,9 +71,10 @@ def frequency_bound(
         >>> 4.0 <= frequency_bound(kernel) < 4.01
         True
     """
-    kernel, scale = _normalised(_trimmed(kernel))
-    if scale == 0.0:
+    kernel, exponent = unit_scaled(_trimmed(kernel), always=True)
+    if not bool(kernel.any()):
         return 0.0
+    give_up_at = times_power_of_two(give_up_at, -exponent)
     if oversampling is None:
         oversampling = grid_for(kernel.shape)
     sizes = [(taps - 1) * oversampling or 1 for taps in kernel.shape[3:]]
@@ -81,10 +83,11 @@ def frequency_bound(
     ceiling = Ceiling()
     for matrices in _responses(kernel, sizes):
         ceiling.cover(matrices)
-        if scale * ceiling.level**0.5 > give_up_at * loss * (1 + 1e-3):
+        if ceiling.level**0.5 > give_up_at * loss * (1 + 1e-3):
             return math.inf
     on_grid = add_up(ceiling.norm, _transform_error(kernel))
-    return widen(divide_up(scale * on_grid, loss), roundings=8 + 8 * len(losses))
+    bound = widen(divide_up(on_grid, loss), roundings=8 + 8 * len(losses))
+    return times_power_of_two(bound, exponent)
 
 
 def grid_for(shape: Sequence[int]) -> int:
@@ -117,15 +120,6 @@ def _trimmed(kernel: Tensor) -> Tensor:
             first, last = int(used[0]), int(used[-1])
             kernel = kernel.narrow(axis, first, last - first + 1)
     return kernel
-
-
-def _normalised(kernel: Tensor) -> tuple[Tensor, float]:
-    """Divided by a power of two, which is exact, so that squares neither over- nor underflow."""
-    largest = float(kernel.abs().max()) if kernel.numel() else 0.0
-    if largest == 0.0:
-        return kernel, 0.0
-    exponent = math.frexp(largest)[1]
-    return torch.ldexp(kernel, torch.tensor(-exponent)), 2.0**exponent
 
 
 def _responses(kernel: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:

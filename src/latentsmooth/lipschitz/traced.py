@@ -15,7 +15,7 @@ from latentsmooth.lipschitz import functional as _functional  # noqa: F401  (fil
 from latentsmooth.lipschitz import rearranging as _rearranging  # noqa: F401  (likewise)
 from latentsmooth.lipschitz.baking import fix_weights
 from latentsmooth.lipschitz.rules.rounding import multiply_up
-from latentsmooth.lipschitz.tracked import Recording, Refusal, plain
+from latentsmooth.lipschitz.tracked import Recording, Refusal, keeps_tracked, plain
 
 __all__ = ["traced_bound"]
 
@@ -47,7 +47,7 @@ def traced_bound(
         UnverifiedModule: naming the module, the operation and the line.
     """
     batch = shape[0]
-    sizes = [batch, batch] if batch == 1 else [batch, batch, 1]
+    sizes = [batch, batch] if batch == 1 else [batch, batch, 1, batch + 1]
     runs = [
         _run(module, (size, *shape[1:]), path, bound_of, seed) for seed, size in enumerate(sizes)
     ]
@@ -59,7 +59,12 @@ def traced_bound(
             "input: a constant, a shape or the order of operations changed between runs"
         )
     # Constants that the module computes from its weights, rounded as it does and exactly.
-    wide = copy.deepcopy(module)
+    try:
+        wide = copy.deepcopy(module)
+    except (Refusal, RuntimeError, TypeError) as error:
+        raise UnverifiedModule(
+            f"{path or 'the module'} ({type(module).__name__}) cannot be copied: {error}"
+        ) from error
     fix_weights(child for child in wide.modules() if child is not wide)
     wide.to("cpu", torch.float64)
     return max(runs[0][1], _run(wide, shape, path, bound_of, 0)[1])
@@ -72,10 +77,7 @@ def _run(
     bound_of: Callable[[str], float],
     seed: int,
 ) -> tuple[Recording, float]:
-    like = next(iter(module.parameters()), next(iter(module.buffers()), torch.zeros(())))
-    dtype = like.dtype if like.is_floating_point() else torch.float32
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.rand(shape, generator=generator).to(like.device, dtype)
+    inputs = _inputs(module, shape, seed)
     name = f"{path or 'the module'} ({type(module).__name__})"
     recording = Recording(shape[0])
     try:
@@ -97,7 +99,42 @@ def _run(
         raise UnverifiedModule(
             f"{name} gives a {type(result).__name__}; wanted one tensor that depends on the input"
         )
+    if any(keeps_tracked(list(vars(each).values())) for each in module.modules()):
+        raise UnverifiedModule(f"{name} keeps what depends on its input from one run to the next")
+    _compare(module, shape, seed, result, name)
     return recording, result._gain
+
+
+def _inputs(module: nn.Module, shape: tuple[int, ...], seed: int) -> Tensor:
+    like = next(iter(module.parameters()), next(iter(module.buffers()), torch.zeros(())))
+    dtype = like.dtype if like.is_floating_point() else torch.float32
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(shape, generator=generator).to(like.device, dtype)
+
+
+def _compare(
+    module: nn.Module, shape: tuple[int, ...], seed: int, tracked: Tensor, name: str
+) -> None:
+    """Raise where the module does something else while it is not watched."""
+    wanted = plain(tracked).detach()
+    for recorded in (False, True):
+        try:
+            with torch.set_grad_enabled(recorded):
+                result = module(_inputs(module, shape, seed))
+        except RuntimeError:
+            if recorded:
+                continue  # Says so to whoever needs gradients.
+            raise
+        # Other devices may choose another order of the same sums.
+        allowed = 0.0 if wanted.device.type == "cpu" else 1e-2 * float(wanted.abs().max())
+        same = isinstance(result, Tensor) and result.shape == wanted.shape
+        if not same or not torch.allclose(
+            result.detach(), wanted, rtol=0.0, atol=allowed, equal_nan=True
+        ):
+            raise UnverifiedModule(
+                f"{name} does not do the same with every input: it gives another result while "
+                "its operations are followed than in an ordinary run"
+            )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor
 from latentsmooth.lipschitz.operations import Call, Refusal, find_operation
 from latentsmooth.lipschitz.rules.rounding import root_of_squares_up
 
-__all__ = ["Recording", "Refusal", "TrackedTensor", "plain"]
+__all__ = ["Recording", "Refusal", "TrackedTensor", "keeps_tracked", "plain"]
 
 HERE = Path(__file__).parent
 # What shows nothing of a tensor's values: its properties, and its methods.
@@ -141,7 +141,7 @@ class Recording:
         if operation.in_place and not isinstance(subject, TrackedTensor):
             raise self.refusal(name, "writes what depends on the input into a constant")
         result = self._plainly(func, args, kwargs)
-        if isinstance(result, Tensor) and result.dtype.itemsize < _widest(args, kwargs):
+        if isinstance(result, Tensor) and _rounds(result.dtype, args, kwargs):
             raise self.refusal(name, f"rounds its input to {result.dtype}")
         call = Call(
             name=name,
@@ -152,7 +152,11 @@ class Recording:
         )
         gain = operation.gain(call, args, kwargs)
         self.log.append((name, _digest((args, kwargs)), gain))
-        if operation.in_place and isinstance(subject, TrackedTensor):
+        if operation.overwrites(args, kwargs):
+            if not isinstance(subject, TrackedTensor):
+                raise self.refusal(name, "writes what depends on the input into a constant")
+            if _layout(result) != _layout(subject):
+                raise self.refusal(name, "changes the shape of a tensor in place")
             return self._overwrite(name, subject, gain)
         return self.wrap(name, result, gain)
 
@@ -195,6 +199,8 @@ class Recording:
         for reference in self._live:
             other = reference()
             if other is not None and other is not subject and _memory(other) == place:
+                if _repeats(other):
+                    raise self.refusal(name, "overwrites what an expanded tensor repeats")
                 other._gain = root_of_squares_up(other._gain, gain)
         subject._gain = gain
         return subject
@@ -222,9 +228,27 @@ def _flat(value: Any) -> Iterable[Any]:
         yield value
 
 
-def _widest(args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+def _rounds(dtype: torch.dtype, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether a floating dtype does not hold every value of the tracked arguments."""
     found = [each for each in _flat((args, kwargs)) if isinstance(each, TrackedTensor)]
-    return max(each.dtype.itemsize for each in found)
+    if not dtype.is_floating_point:
+        return dtype.itemsize < max(each.dtype.itemsize for each in found)
+    return any(torch.promote_types(each.dtype, dtype) != dtype for each in found)
+
+
+def _layout(tensor: Tensor) -> tuple[torch.Size, tuple[int, ...]]:
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.shape, tensor.stride()
+
+
+def _repeats(tensor: Tensor) -> bool:
+    """Whether an entry in memory stands for several of the tensor."""
+    return any(size > 1 and step == 0 for size, step in zip(*_layout(tensor), strict=True))
+
+
+def keeps_tracked(values: Any) -> bool:
+    """Whether a structure holds a tracked tensor."""
+    return any(isinstance(each, TrackedTensor) for each in _flat(values))
 
 
 def _memory(tensor: Tensor) -> int:

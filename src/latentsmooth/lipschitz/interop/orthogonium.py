@@ -7,12 +7,17 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latentsmooth.errors import UnverifiedModule
 from latentsmooth.lipschitz.interop.channels import check_channels
 from latentsmooth.lipschitz.kernels import convolution_bound
-from latentsmooth.lipschitz.registry import BoundOf, register_composite_rule, register_rule
+from latentsmooth.lipschitz.registry import (
+    BoundOf,
+    refuse_hooks,
+    register_composite_rule,
+    register_rule,
+)
 from latentsmooth.lipschitz.rules.dense import dense_bound
 from latentsmooth.lipschitz.rules.rounding import multiply_up
 
@@ -44,14 +49,15 @@ def householder(module: Any, bound_of: BoundOf) -> float:
     """A reflection on one side of its mirror, continuous there, divided by the root of two."""
     if module.axis != 1:
         raise UnverifiedModule(f"axis={module.axis} has no rule; use axis=1")
-    check_channels(bound_of, 2 * module.theta.numel() if module.theta.numel() > 1 else 1)
+    channels = 2 * module.theta.numel() if module.theta.numel() > 1 else 1
+    check_channels(bound_of, channels, axes=module.theta.ndim)
     return math.nextafter(1 / math.sqrt(2), 1)
 
 
 @register_composite_rule(_normalization.LayerCentering2D)
 def layer_centering(module: Any, bound_of: BoundOf) -> float:
     """A projection: each channel minus its mean."""
-    check_channels(bound_of, module.bias.numel())
+    check_channels(bound_of, module.bias.numel(), axes=4)
     return 1.0
 
 
@@ -64,6 +70,7 @@ def concat_residual(module: Any, bound_of: BoundOf) -> float:
 @register_rule(_sll.SDPBasedLipschitzResBlock)
 def sll_convolution(module: Any) -> float:
     """``x - 2 K^T relu(K x + b)``."""
+    _check_activation(module)
     kernel = _constant(module.kernel)
     if kernel.shape[-1] != 2 * module.padding + 1:
         raise UnverifiedModule(f"a kernel of {tuple(kernel.shape)} does not keep the size")
@@ -73,6 +80,7 @@ def sll_convolution(module: Any) -> float:
 @register_rule(_sll.AOCLipschitzResBlock)
 def aoc_residual(module: Any) -> float:
     """``x - 2 K^T relu(K x + b)`` with a kernel that another layer computes."""
+    _check_activation(module)
     if module.padding != 0 and module.padding_mode == "circular":
         raise UnverifiedModule(f"circular padding by {module.padding} has no rule")
     return _reflection(convolution_bound(_stable_weight(module.in_conv), groups=module.groups))
@@ -81,6 +89,7 @@ def aoc_residual(module: Any) -> float:
 @register_rule(_sll.SDPBasedLipschitzDense)
 def sll_dense(module: Any) -> float:
     """``x - 2 W^T t relu(W x + b)`` with positive scales ``t``."""
+    _check_activation(module)
     scales = _constant(module.compute_t()).double()
     # The scales are computed in the weight's dtype; this covers their own rounding.
     norm = dense_bound(scales.sqrt().unsqueeze(1) * _constant(module.weight).double())
@@ -92,7 +101,14 @@ def _reflection(norm: float) -> float:
 
     That is symmetric with eigenvalues between ``1 - 2 norm^2`` and 1.
     """
-    return max(1.0, math.nextafter(multiply_up(2.0, norm, norm) - 1, math.inf))
+    return max(math.nextafter(multiply_up(2.0, norm, norm) - 1, math.inf), 1.0)
+
+
+def _check_activation(module: Any) -> None:
+    """Raise unless slopes lie between 0 and 1, as those of the library's own choice do."""
+    if type(module.activation) is not nn.ReLU:
+        raise UnverifiedModule(f"wanted its activation to be ReLU, got {module.activation}")
+    refuse_hooks(module.activation, "its activation")
 
 
 def _constant(value: Tensor) -> Tensor:

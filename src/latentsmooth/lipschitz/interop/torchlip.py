@@ -57,7 +57,7 @@ def leaky(module: Any) -> float:
     """Slope one above zero, a clamped one below."""
     limit = _factor(module)
     slopes = module.weight.detach().to("cpu", torch.float64).clamp(-limit, limit)
-    return max(1.0, float(slopes.abs().max()))
+    return max(float(slopes.abs().max()), 1.0)
 
 
 @register_composite_rule(_activation.HouseHolder)
@@ -115,7 +115,12 @@ def batch_scaling(module: Any, bound_of: BoundOf) -> float:
 def scale_and_shift(module: Any, bound_of: BoundOf) -> float:
     """One factor for all channels."""
     if module.bias is not None:
-        check_channels(bound_of, module.bias.numel())
+        # The layer keeps the number of axes that it first met.
+        met = {len(shape) for shape in bound_of.input_shapes}
+        kept = None if module.bias_shape is None else len(module.bias_shape)
+        if kept is None and len(met) > 1:
+            raise UnverifiedModule(f"its bias meets inputs of {sorted(met)} axes")
+        check_channels(bound_of, module.bias.numel(), axes=kept)
     return abs(float(module.scalar))
 
 

@@ -11,6 +11,7 @@ from latentsmooth.errors import UnverifiedModule
 from latentsmooth.lipschitz.certified import Ceiling
 from latentsmooth.lipschitz.registry import register_rule
 from latentsmooth.lipschitz.rules.rounding import FLOAT64_UNIT, add_up, root_up, widen
+from latentsmooth.lipschitz.scaled import times_power_of_two, unit_scaled
 from latentsmooth.orthogonal import OrthogonalLinear
 
 __all__ = ["dense_bound"]
@@ -43,6 +44,11 @@ def dense_bound(weight: Tensor) -> float:
     matrix = weight.detach().to("cpu", torch.float64)
     if not bool(matrix.isfinite().all()):
         return math.nan
+    matrix, exponent = unit_scaled(matrix)
+    return times_power_of_two(_norm(matrix), exponent)
+
+
+def _norm(matrix: Tensor) -> float:
     if matrix.shape[0] > matrix.shape[1]:
         matrix = matrix.mT
     rows, columns = matrix.shape

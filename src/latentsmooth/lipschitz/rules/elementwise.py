@@ -141,6 +141,8 @@ def householder(module: HouseholderActivation) -> float:
     """``I - 2 v v^T`` for the normals in force, whose length is one only up to rounding."""
     with torch.no_grad():
         squares = module.normals.to("cpu", torch.float64).square().sum(dim=0)
+    if not bool(squares.isfinite().all()):
+        return math.nan
     # Piecewise linear and continuous for a normal of any length; 2^-50 covers the sum's rounding.
     return max(1.0, (2 * float(squares.max()) - 1) * (1 + 2**-50))
 
