@@ -20,6 +20,7 @@ from latentsmooth.orthogonal import Center, ChannelNormalize
 from tests.oracles import singular_values
 
 REFERENCE = ["lsrs-partial", "lsrs-latent", "lsrs-preprocessor", "lsrs-lenet", "lsrs-haar"]
+ORTHOGONAL = ["lsrs-convnet", "lsrs-resnet", "lsrs-wideresnet", "lsrs-lipnet"]
 RIVALS = ["resnet18", "resnet20", "resnet110", "lenet"]
 
 
@@ -31,11 +32,11 @@ def small(name: str, **options: Any) -> LatentSmoothedClassifier:
 
 
 def test_the_list_is_complete_and_described() -> None:
-    assert sorted(list_builds()) == sorted(REFERENCE + RIVALS)
+    assert sorted(list_builds()) == sorted(REFERENCE + ORTHOGONAL + RIVALS)
     assert "levels, depth, channels" in describe_builds()["lsrs-haar"]
 
 
-@pytest.mark.parametrize("name", REFERENCE + RIVALS)
+@pytest.mark.parametrize("name", REFERENCE + ORTHOGONAL + RIVALS)
 @pytest.mark.parametrize("image_shape", [(1, 28, 28), (3, 32, 32), (3, 30, 17)])
 def test_builds_take_any_image_size(name: str, image_shape: tuple[int, int, int]) -> None:
     if name == "resnet110" and image_shape != (3, 32, 32):
@@ -48,7 +49,17 @@ def test_builds_take_any_image_size(name: str, image_shape: tuple[int, int, int]
         assert model.encoder(images).shape[1:] == model.latent_shape
 
 
-@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize("name", ORTHOGONAL)
+@pytest.mark.parametrize("side", [64, 224])
+def test_orthogonal_builds_take_large_images(name: str, side: int) -> None:
+    model = build(
+        name, num_classes=5, image_shape=(3, side, side), width=0.125, latent_sigma=0.5
+    ).eval()
+    with torch.no_grad():
+        assert model(torch.rand(1, 3, side, side)).shape == (1, 5)
+
+
+@pytest.mark.parametrize("name", REFERENCE + ORTHOGONAL)
 def test_encoder_bounds_hold_before_and_after_training_steps(name: str) -> None:
     model = small(name)
     for _ in range(2):
@@ -159,8 +170,8 @@ def test_a_pair_that_does_not_fit_or_is_not_verified_is_refused() -> None:
         pair(nn.Flatten(), nn.Linear(48, 3))
     with pytest.raises(ShapeError, match="do not fit images of shape"):
         pair(nn.Flatten(), nn.BatchNorm1d(7))
-    with pytest.raises(UnverifiedModule, match="BatchNorm2d"):
-        pair(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten()), nn.Linear(48, 2)).certify(
+    with pytest.raises(UnverifiedModule, match="GroupNorm"):
+        pair(nn.Sequential(nn.GroupNorm(1, 3), nn.Flatten()), nn.Linear(48, 2)).certify(
             torch.rand(1, 3, 4, 4)
         )
     with pytest.raises(ConfigurationError, match="at least 2 class names"):

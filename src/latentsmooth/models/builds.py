@@ -1,38 +1,16 @@
-"""The named builds: reference LSRS networks, the cheap one, and their ISRS rivals."""
+"""Named builds: an encoder and a head by name, image shape, width and integer options."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-from torch import nn
+from collections.abc import Sequence
 
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.models.classifier import LatentSmoothedClassifier
 from latentsmooth.models.config import MAX_WIDTH
-from latentsmooth.models.encoders import convolutional_encoder, haar_encoder, identity_encoder
-from latentsmooth.models.resnet import residual_head
+from latentsmooth.models.families import BUILDS
+from latentsmooth.models.registry import Shape
 
 __all__ = ["build", "describe_builds", "list_builds"]
-
-Shape = tuple[int, int, int]
-Pair = tuple[nn.Module, nn.Module]
-LARGE_IMAGE_SIDE = 128
-
-
-@dataclass(frozen=True, slots=True)
-class _Build:
-    make: Callable[..., Pair]
-    description: str
-
-    @property
-    def options(self) -> list[str]:
-        parameters = inspect.signature(self.make).parameters.values()
-        return [entry.name for entry in parameters if entry.default is not entry.empty]
-
-
-_BUILDS: dict[str, _Build] = {}
 
 
 def build(
@@ -68,13 +46,16 @@ def build(
         >>> model.lipschitz_bound
         1.0
     """
-    entry = _BUILDS.get(name)
+    entry = BUILDS.get(name)
     if entry is None:
-        raise ConfigurationError(f"unknown build {name!r}: use one of {', '.join(_BUILDS)}")
+        raise ConfigurationError(f"unknown build {name!r}: use one of {', '.join(BUILDS)}")
     unknown = sorted(set(options) - set(entry.options))
     if unknown:
         known = ", ".join(entry.options) or "none"
         raise ConfigurationError(f"build {name} has no option {unknown[0]!r}; it takes: {known}")
+    for option, value in options.items():
+        if type(value) is not int:
+            raise ConfigurationError(f"wanted option {option} as an integer, got {value!r}")
     if len(image_shape) != 3 or min(image_shape) < 1 or min(image_shape[1:]) < 8:
         raise ShapeError(
             f"expected image_shape (channels, height, width) from 8 pixels a side, got "
@@ -101,7 +82,7 @@ def build(
 
 def list_builds() -> list[str]:
     """Names that `build` takes."""
-    return list(_BUILDS)
+    return list(BUILDS)
 
 
 def describe_builds() -> dict[str, str]:
@@ -109,156 +90,5 @@ def describe_builds() -> dict[str, str]:
     return {
         name: entry.description
         + (f" Options: {', '.join(entry.options)}." if entry.options else "")
-        for name, entry in _BUILDS.items()
+        for name, entry in BUILDS.items()
     }
-
-
-def _options_note(entry: _Build) -> list[str]:
-    return [f"Options: {', '.join(entry.options)}."] if entry.options else []
-
-
-def _register(name: str, description: str) -> Callable[[Callable[..., Pair]], Callable[..., Pair]]:
-    def keep(make: Callable[..., Pair]) -> Callable[..., Pair]:
-        _BUILDS[name] = _Build(make, description)
-        return make
-
-    return keep
-
-
-def _scaled(channels: int, width: float) -> int:
-    """A channel count times the multiplier: even, so that MaxMin pairs every channel."""
-    return max(2, 2 * round(channels * width / 2))
-
-
-def _wide(channels: Sequence[int], width: float) -> list[int]:
-    return [_scaled(count, width) for count in channels]
-
-
-@_register("lsrs-haar", "LSRS, cheap: Haar low-pass, then a small ResNet on the low resolution.")
-def _lsrs_haar(
-    shape: Shape,
-    classes: int,
-    width: float,
-    levels: int = 1,
-    depth: int = 0,
-    channels: int = 0,
-) -> Pair:
-    if depth < 0 or channels < 0:
-        raise ConfigurationError(f"wanted depth and channels >= 0, got {depth} and {channels}")
-    if 2**levels > min(shape[1:]):
-        raise ConfigurationError(f"levels={levels} leaves nothing of {shape[1]}x{shape[2]} pixels")
-    hidden = channels or shape[0]
-    encoder = haar_encoder(shape[0], levels=levels, depth=depth, channels=hidden)
-    widths = _wide((64, 128, 256), width)
-    head = residual_head(
-        hidden if depth else shape[0],
-        widths=widths,
-        strides=(1, 2, 2),
-        blocks=2,
-        num_classes=classes,
-        stem=widths[0],
-        large_images=min(shape[1:]) // 2**levels >= LARGE_IMAGE_SIDE,
-    )
-    return encoder, head
-
-
-@_register("lsrs-partial", "LSRS reference: three orthogonal layers, ResNet-18 stages 3 and 4.")
-def _lsrs_partial(shape: Shape, classes: int, width: float) -> Pair:
-    narrow, wide = _scaled(64, width), _scaled(128, width)
-    encoder = convolutional_encoder(shape[0], [(3, 1, narrow), (3, 1, narrow), (6, 2, wide)])
-    head = residual_head(
-        wide, widths=_wide((256, 512), width), strides=(2, 2), blocks=2, num_classes=classes
-    )
-    return encoder, head
-
-
-@_register("lsrs-latent", "LSRS reference: five orthogonal layers, then a linear head.")
-def _lsrs_latent(shape: Shape, classes: int, width: float) -> Pair:
-    first, second, third, fourth = _wide((64, 128, 256, 512), width)
-    specs = [(6, 2, first), (6, 2, first), (6, 2, second), (2, 2, third), (2, 2, fourth)]
-    encoder = convolutional_encoder(shape[0], specs, flatten=True)
-    sides = [-(-side // 32) for side in shape[1:]]
-    return encoder, nn.Linear(fourth * sides[0] * sides[1], classes)
-
-
-@_register("lsrs-preprocessor", "LSRS reference: four orthogonal layers, then a whole ResNet-18.")
-def _lsrs_preprocessor(shape: Shape, classes: int, width: float) -> Pair:
-    widths = _wide((6, 16, 32, 64), width)
-    encoder = convolutional_encoder(shape[0], [(3, 1, count) for count in widths])
-    return encoder, _resnet18_head(widths[-1], shape, classes, width)
-
-
-@_register("lsrs-lenet", "LSRS reference: LeNet's two convolutions made orthogonal, then its MLP.")
-def _lsrs_lenet(shape: Shape, classes: int, width: float) -> Pair:
-    first, second = _wide((6, 16), width)
-    encoder = convolutional_encoder(shape[0], [(4, 2, first), (4, 2, second)], flatten=True)
-    features = second * -(-shape[1] // 4) * -(-shape[2] // 4)
-    return encoder, _lenet_mlp(features, classes, width)
-
-
-@_register("resnet18", "ISRS rival: ResNet-18 on noisy pixels.")
-def _resnet18(shape: Shape, classes: int, width: float) -> Pair:
-    return identity_encoder(), _resnet18_head(shape[0], shape, classes, width)
-
-
-@_register("resnet20", "ISRS rival: the CIFAR ResNet-20 on noisy pixels.")
-def _resnet20(shape: Shape, classes: int, width: float) -> Pair:
-    return identity_encoder(), _cifar_resnet_head(shape, classes, width, blocks=3)
-
-
-@_register("resnet110", "ISRS rival: the CIFAR ResNet-110 on noisy pixels.")
-def _resnet110(shape: Shape, classes: int, width: float) -> Pair:
-    return identity_encoder(), _cifar_resnet_head(shape, classes, width, blocks=18)
-
-
-@_register("lenet", "ISRS rival: LeNet with ReLU on noisy pixels.")
-def _lenet(shape: Shape, classes: int, width: float) -> Pair:
-    first, second = _wide((6, 16), width)
-    features = second * (shape[1] // 4) * (shape[2] // 4)
-    head = nn.Sequential(
-        nn.Conv2d(shape[0], first, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(first, second, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        _lenet_mlp(features, classes, width),
-    )
-    return identity_encoder(), head
-
-
-def _resnet18_head(in_channels: int, shape: Shape, classes: int, width: float) -> nn.Sequential:
-    widths = _wide((64, 128, 256, 512), width)
-    return residual_head(
-        in_channels,
-        widths=widths,
-        strides=(1, 2, 2, 2),
-        blocks=2,
-        num_classes=classes,
-        stem=widths[0],
-        large_images=min(shape[1:]) >= LARGE_IMAGE_SIDE,
-    )
-
-
-def _cifar_resnet_head(shape: Shape, classes: int, width: float, *, blocks: int) -> nn.Sequential:
-    widths = _wide((16, 32, 64), width)
-    return residual_head(
-        shape[0],
-        widths=widths,
-        strides=(1, 2, 2),
-        blocks=blocks,
-        num_classes=classes,
-        stem=widths[0],
-    )
-
-
-def _lenet_mlp(features: int, classes: int, width: float) -> nn.Sequential:
-    hidden = _scaled(84, width)
-    return nn.Sequential(
-        nn.Linear(features, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, classes),
-    )
