@@ -101,8 +101,9 @@ def residual_encoder(
     """An orthogonal 3x3 convolution, then stages of convex residual blocks.
 
     A block mixes its input half and half with two orthogonal 3x3 convolutions of it, MaxMin
-    between them, and ends in MaxMin. It starts out as the identity. Every stage begins with the
-    Haar bands of 2x2 pixels and an orthogonal 1x1 convolution of them; the first one may not.
+    between them, and ends in MaxMin. It starts out as the identity. Every stage, the
+    first only where asked, begins with the Haar bands of 2x2 pixels and an orthogonal 1x1
+    convolution of them.
 
     Args:
         in_channels: channels of the images.
