@@ -173,3 +173,10 @@ def test_prints_its_settings() -> None:
     )
     assert "channels=half" in repr(ConcatenativeResidual(MaxMin()))
     assert "channels=3" in repr(ConcatenativeResidual(MaxMin(), 3))
+
+
+def test_a_learned_share_is_no_setting() -> None:
+    block = ConvexResidual(nn.Identity(), alpha=0.25)
+    before = repr(block)
+    nn.init.constant_(block.logit, 1.0)
+    assert repr(block) == before

@@ -69,7 +69,10 @@ class ConvexResidual(nn.Module):
 
     def extra_repr(self) -> str:
         """How the shares come about."""
-        return f"alpha={float(self.alpha.detach()):.4g}, learnable={self.learnable}"
+        # A learned share is no setting: printing it would make a trained copy look like another.
+        if self.learnable:
+            return "learnable=True"
+        return f"alpha={float(self.fixed_alpha):.4g}, learnable=False"
 
 
 class ConcatenativeResidual(nn.Module):
