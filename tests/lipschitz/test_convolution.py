@@ -14,8 +14,9 @@ from torch import nn
 
 from latentsmooth.errors import ConfigurationError, ShapeError, UnverifiedModule
 from latentsmooth.lipschitz import kernels, lipschitz_bound
-from latentsmooth.lipschitz.kernels import convolution_bound, polyphase
+from latentsmooth.lipschitz.kernels import convolution_bound
 from latentsmooth.orthogonal import OrthogonalConv2d
+from latentsmooth.orthogonal.kernel import polyphase
 from tests.oracles import singular_values
 
 CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}

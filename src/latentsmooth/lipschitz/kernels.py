@@ -21,8 +21,9 @@ from latentsmooth.lipschitz.rules.rounding import (
 )
 from latentsmooth.lipschitz.scaled import times_power_of_two, unit_scaled
 from latentsmooth.lipschitz.spectral import frequency_bound, is_affordable
+from latentsmooth.orthogonal.kernel import polyphase
 
-__all__ = ["convolution_bound", "polyphase"]
+__all__ = ["convolution_bound"]
 
 # A bound this close to the truth is not worth the search for a better one.
 TIGHT = 1e-3
@@ -109,30 +110,6 @@ def _coprime_steps(
             f"wanted {axes} strides and dilations, got {tuple(strides)} and {tuple(dilations)}"
         )
     return tuple(s // math.gcd(s, d) for s, d in zip(strides, dilations, strict=True))
-
-
-def polyphase(kernel: Tensor, stride: Sequence[int]) -> Tensor:
-    """The stride-1 kernel over pixel-unshuffled channels.
-
-    Args:
-        kernel: ``(groups, outputs, inputs, *taps)``.
-        stride: step of each axis.
-
-    Returns:
-        ``(groups, outputs, inputs * product of strides, *ceil(taps / stride))``.
-    """
-    for axis, step in enumerate(stride, start=3):
-        if step == 1:
-            continue
-        taps = kernel.shape[axis]
-        missing = -taps % step
-        if missing:
-            filling = kernel.new_zeros(*kernel.shape[:axis], missing, *kernel.shape[axis + 1 :])
-            kernel = torch.cat([kernel, filling], dim=axis)
-        sizes = kernel.shape
-        split = kernel.reshape(*sizes[:axis], sizes[axis] // step, step, *sizes[axis + 1 :])
-        kernel = split.movedim(axis + 1, 3).flatten(2, 3)
-    return kernel
 
 
 def _smallest_bound(kernel: Tensor) -> float:

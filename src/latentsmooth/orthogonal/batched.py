@@ -9,7 +9,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from latentsmooth.orthogonal.cached import BuiltWeight, Factor, Lent, signed, working_dtype
+from latentsmooth.orthogonal.cached import (
+    BuiltWeight,
+    Factor,
+    Lent,
+    signed,
+    wants_gradient,
+    working_dtype,
+)
 from latentsmooth.orthogonal.matrix import Parametrization, orthogonal_columns, outside_autocast
 
 __all__ = ["batched_weights"]
@@ -43,7 +50,7 @@ def batched_weights(*modules: nn.Module) -> Iterator[None]:
     layers = [
         layer
         for layer in dict.fromkeys(part for module in modules for part in module.modules())
-        if isinstance(layer, BuiltWeight) and layer.training and _wants_gradient(layer)
+        if isinstance(layer, BuiltWeight) and layer.training and wants_gradient(layer.factors())
     ]
     before = [layer._lent for layer in layers]
     for layer, weight in zip(layers, _build_together(layers), strict=True):
@@ -54,10 +61,6 @@ def batched_weights(*modules: nn.Module) -> Iterator[None]:
     finally:
         for layer, weight_before in zip(layers, before, strict=True):
             layer._lent = weight_before
-
-
-def _wants_gradient(layer: BuiltWeight) -> bool:
-    return any(factor.parameter.requires_grad for factor in layer.factors())
 
 
 def _build_together(layers: list[BuiltWeight]) -> list[Tensor]:

@@ -108,7 +108,7 @@ class BuiltWeight(nn.Module):
         """
         factors = self.factors()
         dtype = factors[0].parameter.dtype
-        if torch.is_grad_enabled() and any(f.parameter.requires_grad for f in factors):
+        if torch.is_grad_enabled() and wants_gradient(factors):
             lent = self._lent
             if lent is not None and self.training and _is_current(lent, factors):
                 return lent.weight
@@ -156,6 +156,11 @@ class BuiltWeight(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None, "_lent": None}
+
+
+def wants_gradient(factors: Sequence[Factor]) -> bool:
+    """Whether a gradient is asked of any parameter."""
+    return any(factor.parameter.requires_grad for factor in factors)
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:

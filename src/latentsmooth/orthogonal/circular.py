@@ -87,8 +87,8 @@ def circular_convolution(
         ``(batch, outputs, *sides)``, as the margins and the stride leave them.
     """
     arguments = (tuple(stride), tuple(dilation), groups, margins)
-    if torch.compiler.is_compiling() or not _wants_gradient(images, weight, bias):
-        compiling = torch.compiler.is_compiling()
+    compiling = torch.compiler.is_compiling()
+    if compiling or not _wants_gradient(images, weight, bias):
         padded = (circular_pad if compiling else scratch_pad)(images, margins)
         return convolve(padded, weight, bias, stride, (0,) * len(margins), dilation, groups)
     device = images.device.type

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,9 @@ from latentsmooth.orthogonal.convolution_layer import ConvolutionLayer
 from latentsmooth.orthogonal.linear import OrthogonalLinear
 from latentsmooth.orthogonal.padding import Margins
 
-__all__ = ["freeze"]
+__all__ = ["filled", "freeze"]
+
+Plain = TypeVar("Plain", bound=nn.Module)
 
 _PLAIN = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _PLAIN_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -54,7 +56,7 @@ def _frozen(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
     done[module] = module
     if isinstance(module, OrthogonalLinear):
         plain = nn.Linear(module.in_features, module.out_features, module.bias is not None)
-        done[module] = _filled(plain, module.weight, module.bias)
+        done[module] = filled(plain, module.weight, module.bias)
     elif isinstance(module, ConvolutionLayer):
         done[module] = _transposed(module) if module.transposed else _convolution(module)
     else:
@@ -64,12 +66,12 @@ def _frozen(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
     return done[module]
 
 
-def _filled(plain: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    plain.weight = nn.Parameter(
-        weight.detach().clone(memory_format=torch.contiguous_format), requires_grad=False
-    )
-    if bias is not None:
-        plain.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+def filled(plain: Plain, weight: Tensor, bias: Tensor | None) -> Plain:
+    """Give a plain layer copies of a weight and a bias, which want no gradient."""
+    made: Any = plain
+    made.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    offset = None if bias is None else bias.detach().clone()
+    made.bias = None if offset is None else nn.Parameter(offset, requires_grad=False)
     return plain.eval()
 
 
@@ -99,7 +101,7 @@ def _plain(
     if circular and not before:
         settings["padding_mode"] = "circular"
     kind: Any = _PLAIN[layer.axes]
-    made = _filled(kind(inputs, outputs, layer.kernel_size, **settings), weight, layer.bias)
+    made = filled(kind(inputs, outputs, layer.kernel_size, **settings), weight, layer.bias)
     return nn.Sequential(*before, made).eval() if before else made
 
 
@@ -133,7 +135,7 @@ def _transposed(layer: ConvolutionLayer) -> nn.Module:
         bias=layer.bias is not None,
         dilation=layer.dilation,
     )
-    parts: list[nn.Module] = [_filled(plain, weight, layer.bias)]
+    parts: list[nn.Module] = [filled(plain, weight, layer.bias)]
     if layer.padding_mode == "circular" and any(map(any, layer.wrap)):
         parts.insert(0, _padding(layer.wrap, circular=True))
     rest = [(done - a, done - b) for (a, b), done in zip(crop, both, strict=True)]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from latentsmooth.orthogonal.elementwise import Center, ChannelNormalize
-from latentsmooth.orthogonal.freezing import freeze
+from latentsmooth.orthogonal.freezing import filled, freeze
 from latentsmooth.orthogonal.kernel import strided_from_polyphase
 from latentsmooth.orthogonal.reshaping import InvertibleDownsample
 
@@ -177,11 +177,7 @@ def _like(
 
 
 def _filled(module: Linear, weight: Tensor, bias: Tensor | None, *, like: Tensor) -> Linear:
-    made: Any = module
-    made.weight = nn.Parameter(weight.detach().to(like), requires_grad=False)
-    offset = None if bias is None else bias.detach().to(like)
-    made.bias = None if offset is None else nn.Parameter(offset, requires_grad=False)
-    return module.eval()
+    return filled(module, weight.to(like), None if bias is None else bias.to(like))
 
 
 _MERGES: dict[tuple[type[nn.Module], type[nn.Module]], Callable[..., nn.Module | None]] = {

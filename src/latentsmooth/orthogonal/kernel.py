@@ -13,6 +13,7 @@ from latentsmooth.errors import ShapeError
 __all__ = [
     "narrow_paraunitary_kernel",
     "paraunitary_kernel_1d",
+    "polyphase",
     "separable_kernel",
     "strided_from_polyphase",
 ]
@@ -162,3 +163,27 @@ def strided_from_polyphase(kernel: Tensor, stride: Sequence[int]) -> Tensor:
     moved = split.permute(*range(lead + 1), *order)
     sides = [tap * step for tap, step in zip(taps, stride, strict=True)]
     return moved.reshape(*kernel.shape[:lead], -1, *sides)
+
+
+def polyphase(kernel: Tensor, stride: Sequence[int]) -> Tensor:
+    """The stride-1 kernel over pixel-unshuffled channels: `strided_from_polyphase` undone.
+
+    Args:
+        kernel: ``(groups, outputs, inputs, *taps)``.
+        stride: step of each axis.
+
+    Returns:
+        ``(groups, outputs, inputs * product of strides, *ceil(taps / stride))``.
+    """
+    for axis, step in enumerate(stride, start=3):
+        if step == 1:
+            continue
+        taps = kernel.shape[axis]
+        missing = -taps % step
+        if missing:
+            filling = kernel.new_zeros(*kernel.shape[:axis], missing, *kernel.shape[axis + 1 :])
+            kernel = torch.cat([kernel, filling], dim=axis)
+        sizes = kernel.shape
+        split = kernel.reshape(*sizes[:axis], sizes[axis] // step, step, *sizes[axis + 1 :])
+        kernel = split.movedim(axis + 1, 3).flatten(2, 3)
+    return kernel

@@ -19,6 +19,7 @@ from latentsmooth.orthogonal.initialisation import (
 )
 from latentsmooth.orthogonal.kernel import (
     narrow_paraunitary_kernel,
+    polyphase,
     strided_from_polyphase,
 )
 from latentsmooth.orthogonal.matrix import Parametrization, parameter_shape
@@ -149,7 +150,7 @@ class ParaunitaryWeight(BuiltWeight):
         """Factors of all groups, and the largest error of the kernel that they make."""
         parts = [
             peel_factors(
-                _polyphase(block, self.geometry.stride),
+                polyphase(block[None], self.geometry.stride)[0],
                 self.channels // 2,
                 transposed=self._narrow != self._phases,
                 tolerance=tolerance,
@@ -164,14 +165,3 @@ class ParaunitaryWeight(BuiltWeight):
 # Which tap a factor fully spans is a matter of rank; small kernels come close to losing some.
 RANK_TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-6)
 TAKEN_APART_TOLERANCE = 1e-4
-
-
-def _polyphase(kernel: Tensor, stride: tuple[int, ...]) -> Tensor:
-    """The inverse of `strided_from_polyphase`: ``(o, i, *k)`` to ``(o, i * stride, *(k/s))``."""
-    axes = len(stride)
-    sides = [part for k, s in zip(kernel.shape[2:], stride, strict=True) for part in (k // s, s)]
-    split = kernel.reshape(*kernel.shape[:2], *sides)
-    phases = [3 + 2 * axis for axis in range(axes)]
-    taps = [2 + 2 * axis for axis in range(axes)]
-    moved = split.permute(0, 1, *phases, *taps)
-    return moved.reshape(kernel.shape[0], -1, *sides[::2])
