@@ -16,6 +16,7 @@ from latentsmooth.certification import (
     latent_radius,
     two_sided_p_value,
 )
+from latentsmooth.certification.bounds import clopper_pearson_upper, two_sided_latent_radius
 from latentsmooth.errors import ConfigurationError
 
 counts = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -109,3 +110,43 @@ def test_impossible_counts_are_refused(successes: int, trials: int, alpha: float
 def test_a_bound_must_be_positive_and_finite(bound: float) -> None:
     with pytest.raises(ConfigurationError, match="positive finite bound"):
         input_radius(1.0, bound)
+
+
+@settings(max_examples=200, deadline=None)
+@given(pair=counts, alpha=alphas)
+def test_lower_tail_at_the_upper_bound_is_alpha_and_never_more(
+    pair: tuple[int, int], alpha: float
+) -> None:
+    successes, trials = pair
+    bound = clopper_pearson_upper(successes, trials, alpha)
+    assert successes / trials <= bound <= 1 or alpha > 0.4
+    if successes < trials:
+        tail = float(binom.cdf(successes, trials, bound))
+        # Close to 1 the bound itself is only known to 1e-16.
+        assert tail <= alpha * (1 + 1e-9)
+        assert tail >= alpha * (1 - 1e-4)
+    else:
+        assert bound == 1.0
+
+
+def test_upper_bound_of_no_votes_has_a_closed_form() -> None:
+    assert clopper_pearson_upper(0, 1000, 0.001) == pytest.approx(1 - 0.001 ** (1 / 1000))
+    with pytest.raises(ConfigurationError, match="wanted"):
+        clopper_pearson_upper(5, 4, 0.1)
+
+
+@settings(max_examples=200)
+@given(p=st.floats(0.01, 0.99), q=st.floats(0.01, 0.99), sigma=st.floats(0.01, 10))
+def test_two_sided_radius_is_half_the_difference_and_rounds_down(
+    p: float, q: float, sigma: float
+) -> None:
+    radius = two_sided_latent_radius(p, q, sigma)
+    exact = sigma / 2 * (float(norm.ppf(p)) - float(norm.ppf(q)))
+    assert 0 <= radius <= max(0.0, exact)
+    assert radius == pytest.approx(max(0.0, exact), abs=sigma * 1e-9)
+
+
+def test_two_sided_radius_with_one_minus_p_is_the_one_sided() -> None:
+    assert two_sided_latent_radius(0.9, 0.1, 0.5) == pytest.approx(latent_radius(0.9, 0.5))
+    assert two_sided_latent_radius(0.3, 0.3, 0.5) == 0.0
+    assert math.isinf(two_sided_latent_radius(0.9, 0.0, 0.5))

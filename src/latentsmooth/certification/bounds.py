@@ -12,8 +12,10 @@ from latentsmooth.errors import ConfigurationError
 __all__ = [
     "check_alpha",
     "clopper_pearson_lower",
+    "clopper_pearson_upper",
     "input_radius",
     "latent_radius",
+    "two_sided_latent_radius",
     "two_sided_p_value",
 ]
 
@@ -56,6 +58,32 @@ def clopper_pearson_lower(successes: int, trials: int, alpha: float) -> float:
     return bound * (1 - _INVERSION_ERROR)
 
 
+def clopper_pearson_upper(successes: int, trials: int, alpha: float) -> float:
+    """Exact one-sided upper confidence bound of a binomial probability.
+
+    One minus the lower bound of the failures' probability; rounded up.
+
+    Args:
+        successes: votes for the class.
+        trials: all votes.
+        alpha: error probability.
+
+    Raises:
+        ConfigurationError: unless ``0 <= successes <= trials``, ``trials >= 1``, ``0 < alpha < 1``.
+
+    Source:
+        C. Clopper, E. Pearson, *The use of confidence or fiducial limits* (1934).
+
+    Example:
+        >>> round(clopper_pearson_upper(1_000, 100_000, 0.001), 4)
+        0.011
+    """
+    if not 0 <= successes <= trials:
+        raise ConfigurationError(f"wanted 0 <= successes <= trials, got {successes} of {trials}")
+    complement = clopper_pearson_lower(trials - successes, trials, alpha)
+    return min(1.0, math.nextafter(1 - complement, 2.0))
+
+
 def latent_radius(p_lower: float, latent_sigma: float) -> float:
     """l2 radius in the latent on which the smoothed head is constant: ``sigma * Phi^-1(p)``.
 
@@ -73,6 +101,34 @@ def latent_radius(p_lower: float, latent_sigma: float) -> float:
     if p_lower <= 0.5:
         return 0.0
     return max(0.0, latent_sigma * float(ndtri(p_lower)) * (1 - _INVERSION_ERROR))
+
+
+def two_sided_latent_radius(p_lower: float, rival_upper: float, latent_sigma: float) -> float:
+    """l2 radius in the latent from two bounds: ``sigma/2 (Phi^-1(p_lower) - Phi^-1(rival_upper))``.
+
+    Args:
+        p_lower: lower bound of the class's probability under noise.
+        rival_upper: upper bound of every other class's.
+        latent_sigma: standard deviation of the noise.
+
+    Returns:
+        The radius, 0 where ``p_lower <= rival_upper``.
+
+    Source:
+        J. Cohen, E. Rosenfeld, Z. Kolter, arXiv 1902.02918, Theorem 1.
+
+    Example:
+        >>> two_sided_latent_radius(0.4, 0.3, 1.0) > 0 == two_sided_latent_radius(0.3, 0.4, 1.0)
+        True
+    """
+    if p_lower <= rival_upper:
+        return 0.0
+    upper, lower = float(ndtri(p_lower)), float(ndtri(rival_upper))
+    if math.isinf(upper - lower):
+        return math.inf
+    # The two may nearly cancel: what is deducted must scale with them, not with their difference.
+    error = _INVERSION_ERROR * (abs(upper) + abs(lower))
+    return max(0.0, latent_sigma / 2 * (upper - lower - error))
 
 
 def input_radius(radius_in_latent: float, lipschitz_bound: float) -> float:

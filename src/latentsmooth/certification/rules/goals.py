@@ -1,0 +1,94 @@
+"""The question a sequential rule draws votes for."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from latentsmooth.errors import ConfigurationError
+
+__all__ = ["Decide", "Goal", "Precision", "RadiusAtLeast", "parse_goal"]
+
+
+@dataclass(frozen=True)
+class RadiusAtLeast:
+    """Is the candidate certified at this input radius? Written ``radius>=0.25``.
+
+    Args:
+        input_radius: l2 radius over pixels in [0, 1].
+
+    Raises:
+        ConfigurationError: unless it is finite and not negative.
+    """
+
+    input_radius: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.input_radius) and self.input_radius >= 0):
+            raise ConfigurationError(f"wanted a radius >= 0, got {self.input_radius}")
+
+    def __str__(self) -> str:
+        return f"radius>={float(self.input_radius)!r}"
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How large is the input radius, to within this much? Written ``precision=0.05``.
+
+    Args:
+        input_radius: largest difference between the upper and lower bound of the radius.
+
+    Raises:
+        ConfigurationError: unless it is finite and positive.
+    """
+
+    input_radius: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.input_radius) and self.input_radius > 0):
+            raise ConfigurationError(f"wanted a precision above 0, got {self.input_radius}")
+
+    def __str__(self) -> str:
+        return f"precision={float(self.input_radius)!r}"
+
+
+@dataclass(frozen=True)
+class Decide:
+    """Is the candidate the smoothed classifier's top class? Written ``decide``; no radius."""
+
+    def __str__(self) -> str:
+        return "decide"
+
+
+Goal = RadiusAtLeast | Precision | Decide
+
+
+def parse_goal(text: str) -> Goal:
+    """Read a goal as it is written on the command line.
+
+    Args:
+        text: ``radius>=R``, ``precision=D`` or ``decide``; R and D are input radii.
+
+    Raises:
+        ConfigurationError: for anything else.
+
+    Example:
+        >>> parse_goal("radius >= 0.25")
+        RadiusAtLeast(input_radius=0.25)
+        >>> str(parse_goal("precision=0.05"))
+        'precision=0.05'
+    """
+    compact = re.sub(r"\s+", "", text)
+    if compact == "decide":
+        return Decide()
+    for prefix, kind in (("radius>=", RadiusAtLeast), ("precision=", Precision)):
+        if compact.startswith(prefix):
+            try:
+                value = float(compact.removeprefix(prefix))
+            except ValueError:
+                break
+            return kind(value)
+    raise ConfigurationError(
+        f"wanted a goal like 'radius>=0.25', 'precision=0.05' or 'decide', got {text!r}"
+    )
