@@ -17,7 +17,8 @@ from latentsmooth.models import (
     describe_builds,
     list_builds,
 )
-from latentsmooth.orthogonal import Center, ChannelNormalize
+from latentsmooth.models.resnet import BasicBlock
+from latentsmooth.orthogonal import Center, ChannelNormalize, OrthogonalConv2d
 from tests.oracles import singular_values
 
 REFERENCE = ["lsrs-partial", "lsrs-latent", "lsrs-preprocessor", "lsrs-lenet", "lsrs-haar"]
@@ -35,6 +36,7 @@ def small(name: str, **options: Any) -> LatentSmoothedClassifier:
 def test_the_list_is_complete_and_described() -> None:
     assert sorted(list_builds()) == sorted(REFERENCE + ORTHOGONAL + RIVALS)
     assert "levels, depth, channels" in describe_builds()["lsrs-haar"]
+    assert describe_builds()["lsrs-partial"].endswith("Options: folded.")
 
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 30, 17), (3, 64, 64), (3, 224, 224)]
@@ -100,6 +102,53 @@ def test_haar_options() -> None:
     assert small("lsrs-haar", depth=1).latent_shape == (3, 4, 4)
 
 
+@pytest.mark.parametrize("folded", [1, 2])
+@pytest.mark.parametrize("image_shape", SHAPES, ids=str)
+def test_a_foldable_head_begins_with_a_coisometry(
+    folded: int, image_shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = build(
+        "lsrs-partial",
+        num_classes=7,
+        image_shape=image_shape,
+        width=0.0625,
+        latent_sigma=0.5,
+        folded=folded,
+    )
+    loaded = LatentSmoothedClassifier.from_pretrained(model.eval().save_pretrained(tmp_path))
+    images = torch.rand(2, *image_shape)
+    with torch.no_grad():
+        assert torch.equal(loaded(images), model(images))
+    assert loaded.build == model.build
+    assert 1 <= model.lipschitz_bound <= 1 + 1e-5
+    channels, *sides = model.latent_shape
+    assert (channels, *sides) == (8, *(2 * -(-side // 4) for side in image_shape[1:]))
+    assert isinstance(model.head, nn.Sequential)
+    first = model.head[0]
+    assert isinstance(first, OrthogonalConv2d)
+    assert (first.in_channels, first.out_channels, first.stride) == (8, 16, (2, 2))
+    blocks = [part.conv1.out_channels for part in model.head if isinstance(part, BasicBlock)]
+    assert blocks == [16] * folded + [32] * 2
+
+
+def test_the_first_layer_of_a_foldable_head_trains_and_stays_a_coisometry() -> None:
+    model = small("lsrs-partial", folded=1).train()
+    assert isinstance(model.head, nn.Sequential)
+    first = model.head[0]
+    assert isinstance(first, OrthogonalConv2d)
+    before = first.weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        loss = nn.functional.cross_entropy(model(torch.rand(8, 3, 8, 8)), torch.arange(8) % 4)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+    assert float((first.weight.detach() - before).abs().max()) > 1e-3
+    values = singular_values(first.double().eval(), model.latent_shape)
+    torch.testing.assert_close(values, torch.ones_like(values), rtol=0, atol=1e-9)
+
+
 def test_image_net_sizes_use_the_large_stem() -> None:
     model = build("resnet18", num_classes=3, image_shape=(3, 160, 160), width=0.1, latent_sigma=0.5)
     stem = next(module for module in model.head.modules() if isinstance(module, nn.Conv2d))
@@ -119,6 +168,7 @@ def test_image_net_sizes_use_the_large_stem() -> None:
         ({"levels": 9}, ConfigurationError, "levels=9 leaves nothing"),
         ({"depth": 1.0}, ConfigurationError, "wanted option depth as an integer, got 1.0"),
         ({"depth": -1}, ConfigurationError, "depth and channels >= 0"),
+        ({"name": "lsrs-partial", "folded": 3}, ConfigurationError, "folded as 0, 1 or 2, got 3"),
         ({"latent_sigma": 0.0}, ConfigurationError, "positive latent_sigma"),
     ],
 )

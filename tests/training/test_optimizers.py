@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from latentsmooth.errors import ConfigurationError, CorruptArtifact
+from latentsmooth.models import build
+from latentsmooth.orthogonal import OrthogonalConv2d
 from latentsmooth.training import TrainingSettings
 from latentsmooth.training.optimizers import (
     build_optimizer,
@@ -26,6 +28,28 @@ def test_only_the_heads_matrices_decay() -> None:
     }
     assert {name for name, decay in decays.items() if decay} == {"head.0.weight", "head.6.weight"}
     assert set(decays) == set(names.values())
+
+
+def test_orthogonal_layers_of_the_head_do_not_decay() -> None:
+    model = build(
+        "lsrs-partial",
+        num_classes=3,
+        image_shape=(3, 16, 16),
+        latent_sigma=0.25,
+        width=0.05,
+        folded=1,
+    )
+    optimizer = build_optimizer(model, TrainingSettings(weight_decay=0.5))
+    decayed = {
+        id(parameter)
+        for group in optimizer.param_groups
+        if group["weight_decay"]
+        for parameter in group["params"]
+    }
+    first, last = model.head[0], model.head[-1]
+    assert isinstance(first, OrthogonalConv2d)
+    assert not any(id(parameter) in decayed for parameter in first.parameters())
+    assert id(last.weight) in decayed
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

@@ -9,11 +9,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from latentsmooth.certification import Certificate, Prediction, certify, predict
+from latentsmooth.certification import (
+    Certificate,
+    EngineOptions,
+    Prediction,
+    Rule,
+    certify,
+    predict,
+)
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.lipschitz import evaluating, lipschitz_bound
-from latentsmooth.machine import Precision
 from latentsmooth.models import artifact
 
 __all__ = ["LatentSmoothedClassifier"]
@@ -103,27 +110,25 @@ class LatentSmoothedClassifier(nn.Module):
         self,
         images: Tensor,
         *,
-        n_select: int = 100,
-        n_estimate: int = 100_000,
-        alpha: float = 1e-3,
-        seed: int = 0,
+        rule: Rule | None = None,
+        n_select: int | None = None,
+        n_estimate: int | None = None,
+        alpha: float | None = None,
         indices: Sequence[int] | None = None,
         labels: Sequence[int | None] | None = None,
-        batch_size: int | None = None,
-        precision: Precision = "float32",
+        **engine: Unpack[EngineOptions],
     ) -> list[Certificate]:
         """Certify ``(batch, *image_shape)`` images; see `latentsmooth.certification.certify`."""
         return certify(
             self,
             images,
+            rule=rule,
             n_select=n_select,
             n_estimate=n_estimate,
             alpha=alpha,
-            seed=seed,
             indices=indices,
             labels=labels,
-            batch_size=batch_size,
-            precision=precision,
+            **engine,
         )
 
     def predict(
@@ -132,22 +137,11 @@ class LatentSmoothedClassifier(nn.Module):
         *,
         n_samples: int = 1000,
         alpha: float = 1e-3,
-        seed: int = 0,
         indices: Sequence[int] | None = None,
-        batch_size: int | None = None,
-        precision: Precision = "float32",
+        **engine: Unpack[EngineOptions],
     ) -> list[Prediction]:
         """Predict ``(batch, *image_shape)`` images; see `latentsmooth.certification.predict`."""
-        return predict(
-            self,
-            images,
-            n_samples=n_samples,
-            alpha=alpha,
-            seed=seed,
-            indices=indices,
-            batch_size=batch_size,
-            precision=precision,
-        )
+        return predict(self, images, n_samples=n_samples, alpha=alpha, indices=indices, **engine)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write ``model.safetensors`` and ``config.json``; see `latentsmooth.models.artifact`."""

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from latentsmooth.models.registry import LARGE_IMAGE_SIDE, Shape, scaled, wide
 from latentsmooth.models.resnet import residual_head
+from latentsmooth.orthogonal import OrthogonalConv2d
 
-__all__ = ["cifar_resnet_head", "lenet_mlp", "resnet18_head", "small_mlp", "small_resnet_head"]
+__all__ = [
+    "cifar_resnet_head",
+    "foldable_residual_head",
+    "lenet_mlp",
+    "resnet18_head",
+    "small_mlp",
+    "small_resnet_head",
+]
 
 
 def resnet18_head(in_channels: int, shape: Shape, classes: int, width: float) -> nn.Sequential:
@@ -60,3 +70,30 @@ def small_resnet_head(channels: int, classes: int, width: float) -> nn.Sequentia
     return residual_head(
         channels, widths=wide((64, 128), width), strides=(1, 2), blocks=1, num_classes=classes
     )
+
+
+def foldable_residual_head(
+    in_channels: int, *, widths: Sequence[int], blocks: Sequence[int], num_classes: int
+) -> nn.Sequential:
+    """A residual head whose first layer can be run before the noise.
+
+    It begins with an orthogonal 4x4 convolution of stride 2 with orthonormal rows. Such a map of
+    isotropic noise is isotropic noise, so certification moves the layer into the encoder
+    (`latentsmooth.smoothing.folding.fold`): fewer normals a draw, and its arithmetic once an
+    image. Batch norm, ReLU, the stages, average pool and a linear layer follow.
+
+    Args:
+        in_channels: channels of the latent, whose sides must be even.
+        widths: channels of each stage; the first at most four times ``in_channels``.
+        blocks: blocks of each stage.
+        num_classes: outputs.
+    """
+    layer = OrthogonalConv2d(in_channels, widths[0], 4, stride=2, bias=False)
+    rest = residual_head(
+        widths[0],
+        widths=widths,
+        strides=[1] + [2] * (len(widths) - 1),
+        blocks=blocks,
+        num_classes=num_classes,
+    )
+    return nn.Sequential(layer, nn.BatchNorm2d(widths[0]), nn.ReLU(), *rest)

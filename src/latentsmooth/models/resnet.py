@@ -44,7 +44,7 @@ def residual_head(
     *,
     widths: Sequence[int],
     strides: Sequence[int],
-    blocks: int,
+    blocks: int | Sequence[int],
     num_classes: int,
     stem: int | None = None,
     large_images: bool = False,
@@ -55,7 +55,7 @@ def residual_head(
         in_channels: channels of the latent.
         widths: channels of each stage.
         strides: stride of each stage's first block.
-        blocks: blocks a stage.
+        blocks: blocks a stage, one number or one for each.
         num_classes: outputs.
         stem: channels of a first convolution, or ``None`` to start with the stages.
         large_images: whether the stem is ImageNet's (7x7 stride 2, max pool) rather than CIFAR's.
@@ -75,8 +75,9 @@ def residual_head(
         if large_images:
             layers.append(nn.MaxPool2d(3, 2, 1))
         channels = stem
-    for width, stride in zip(widths, strides, strict=True):
-        for position in range(blocks):
+    counts = [blocks] * len(widths) if isinstance(blocks, int) else blocks
+    for width, stride, count in zip(widths, strides, counts, strict=True):
+        for position in range(count):
             layers.append(BasicBlock(channels, width, stride if position == 0 else 1))
             channels = width
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)]

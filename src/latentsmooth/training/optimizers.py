@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError, CorruptArtifact
+from latentsmooth.orthogonal.cached import BuiltWeight
 from latentsmooth.training.settings import TrainingSettings
 
 __all__ = ["build_optimizer", "load_optimizer_tensors", "optimizer_tensors"]
@@ -17,15 +18,22 @@ __all__ = ["build_optimizer", "load_optimizer_tensors", "optimizer_tensors"]
 def build_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     """Return the optimiser of the model's trainable parameters.
 
-    Weight decay acts on the head's parameters of two or more dimensions only: the parameters of
-    an orthogonal encoder merely name a map, and shrinking them regularises nothing. A model
+    Weight decay acts on the head's parameters of two or more dimensions only, and not on those of
+    orthogonal layers: they merely name a map, and shrinking them regularises nothing. A model
     without trainable parameters is a `ConfigurationError`.
     """
+    named = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, BuiltWeight)
+        for parameter in module.parameters()
+    }
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decays = parameter.ndim >= 2 and not name.startswith("encoder.")
+            decays = decays and id(parameter) not in named
             (decayed if decays else free).append(parameter)
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": settings.weight_decay},

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from latentsmooth.errors import ConfigurationError
-from latentsmooth.machine import Precision
 from latentsmooth.training.objectives import list_objectives
 
-__all__ = ["OptimizerName", "ScheduleName", "TrainingSettings"]
+__all__ = ["OptimizerName", "ScheduleName", "TrainingPrecision", "TrainingSettings"]
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
+TrainingPrecision = Literal["auto", "bfloat16", "float32"]
 ScheduleName = Literal["onecycle", "cosine", "step", "constant"]
 
 
@@ -76,7 +76,7 @@ class TrainingSettings:
     augment: bool = True
     crop_padding: int = 4
     flip: bool = True
-    precision: Precision = "auto"
+    precision: TrainingPrecision = "auto"
     device: Literal["auto", "cpu"] = "auto"
     seed: int = 0
     validate_every: int = 1
@@ -159,7 +159,7 @@ _NUMBERS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
 _CHOICES = {
     "optimizer": get_args(OptimizerName),
     "schedule": get_args(ScheduleName),
-    "precision": get_args(Precision),
+    "precision": get_args(TrainingPrecision),
     "device": ("auto", "cpu"),
 }
 

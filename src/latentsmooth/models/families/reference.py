@@ -6,7 +6,7 @@ from torch import nn
 
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.models.encoders import convolutional_encoder, haar_encoder
-from latentsmooth.models.heads import lenet_mlp, resnet18_head
+from latentsmooth.models.heads import foldable_residual_head, lenet_mlp, resnet18_head
 from latentsmooth.models.registry import (
     LARGE_IMAGE_SIDE,
     BuildEntry,
@@ -16,6 +16,7 @@ from latentsmooth.models.registry import (
     wide,
 )
 from latentsmooth.models.resnet import residual_head
+from latentsmooth.orthogonal import ZeroPadToMultiple
 
 __all__ = ["BUILDS"]
 
@@ -47,12 +48,18 @@ def _haar(
     return encoder, head
 
 
-def _partial(shape: Shape, classes: int, width: float) -> Pair:
+def _partial(shape: Shape, classes: int, width: float, folded: int = 0) -> Pair:
+    if folded not in (0, 1, 2):
+        raise ConfigurationError(f"wanted folded as 0, 1 or 2, got {folded}")
     narrow, broad = scaled(64, width), scaled(128, width)
     encoder = convolutional_encoder(shape[0], [(3, 1, narrow), (3, 1, narrow), (6, 2, broad)])
-    head = residual_head(
-        broad, widths=wide((256, 512), width), strides=(2, 2), blocks=2, num_classes=classes
-    )
+    widths = wide((256, 512), width)
+    if not folded:
+        head = residual_head(broad, widths=widths, strides=(2, 2), blocks=2, num_classes=classes)
+        return encoder, head
+    # The layer halves the sides again, and padding inside the head would be left without noise.
+    encoder.append(ZeroPadToMultiple(2))
+    head = foldable_residual_head(broad, widths=widths, blocks=(folded, 2), num_classes=classes)
     return encoder, head
 
 
@@ -82,7 +89,9 @@ BUILDS = {
         _haar, "LSRS, cheap: Haar low-pass, then a small ResNet on the low resolution."
     ),
     "lsrs-partial": BuildEntry(
-        _partial, "LSRS reference: three orthogonal layers, ResNet-18 stages 3 and 4."
+        _partial,
+        "LSRS reference: three orthogonal layers, ResNet-18 stages 3 and 4. With folded=1 an "
+        "orthogonal layer, run before the noise, replaces the first block, with 2 precedes it.",
     ),
     "lsrs-latent": BuildEntry(
         _latent, "LSRS reference: five orthogonal layers, then a linear head."
