@@ -14,14 +14,16 @@ from latentsmooth.errors import ConfigurationError
 __all__ = [
     "Precision",
     "ResolvedPrecision",
+    "cache_folder",
     "computes_bfloat16",
     "describe_machine",
+    "dtype_of",
     "processor_name",
     "resolve_precision",
 ]
 
-Precision = Literal["auto", "bfloat16", "float32"]
-ResolvedPrecision = Literal["bfloat16", "float32"]
+Precision = Literal["auto", "bfloat16", "float16", "float32"]
+ResolvedPrecision = Literal["bfloat16", "float16", "float32"]
 
 
 def computes_bfloat16(device: torch.device) -> bool:
@@ -47,9 +49,30 @@ def resolve_precision(precision: Precision, device: torch.device) -> ResolvedPre
     """
     if precision == "auto":
         return "bfloat16" if computes_bfloat16(device) else "float32"
-    if precision in ("float32", "bfloat16"):
+    if precision in ("float32", "bfloat16", "float16"):
         return precision
-    raise ConfigurationError(f"unknown precision {precision!r}: use float32, bfloat16 or auto")
+    raise ConfigurationError(
+        f"unknown precision {precision!r}: use float32, bfloat16, float16 or auto"
+    )
+
+
+def dtype_of(precision: ResolvedPrecision) -> torch.dtype:
+    """Return the torch dtype of a precision.
+
+    >>> dtype_of("bfloat16")
+    torch.bfloat16
+    """
+    dtypes = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+    return dtypes[precision]
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: built kernels, measured batch sizes.
+
+    It is ``latentsmooth`` under ``$XDG_CACHE_HOME``, or under the home folder's ``.cache``.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "latentsmooth"
 
 
 def describe_machine(device: torch.device) -> dict[str, str | int]:

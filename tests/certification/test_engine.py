@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,18 @@ from torch import Tensor, nn
 from latentsmooth.certification import (
     Certificate,
     Certifier,
+    FixedRule,
+    LabelledTensor,
+    PilotRule,
+    PreparedClassifier,
+    Rule,
+    SequentialRule,
     certify,
     clopper_pearson_lower,
     latent_radius,
     predict,
 )
+from latentsmooth.certification.rules import More, PreparedRule, RadiusAtLeast, Setting, Verdict
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
 from latentsmooth.machine import Precision
 from tests.certification.half_space import HalfSpaceClassifier
@@ -136,6 +144,77 @@ def test_certificates_do_not_depend_on_batch_size_or_company() -> None:
     assert whole == other == alone[::-1]
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        FixedRule(n_select=20, n_estimate=700),
+        SequentialRule(goal=RadiusAtLeast(0.2), n_select=20, n_max=3000),
+        PilotRule(tolerance=0.05, n_select=50, n_max=2000),
+    ],
+    ids=lambda rule: rule.name,
+)
+def test_certificates_do_not_depend_on_how_images_are_scheduled(rule: Rule) -> None:
+    classifier = network_classifier()
+    images = torch.rand(12, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    items = [LabelledTensor(image=image, index=index) for index, image in enumerate(images)]
+
+    def certified(order: int, **engine: int) -> dict[int, Certificate]:
+        made = Certifier(classifier, **engine).certify(items[::order], rule)  # type: ignore[arg-type]
+        return {each.index: dataclasses.replace(each, seconds=0.0) for each in made}
+
+    wanted = certified(1)
+    assert certified(-1, batch_size=33, in_flight=2) == wanted
+    assert certified(1, batch_size=1000, in_flight=1) == wanted
+    assert certified(-1, batch_size=5) == wanted
+
+
+@pytest.mark.parametrize("burst", [1, 4])
+def test_images_before_a_damaged_one_are_certified(
+    monkeypatch: pytest.MonkeyPatch, burst: int
+) -> None:
+    monkeypatch.setattr(PreparedClassifier, "burst", property(lambda _: burst))
+    certifier = Certifier(HalfSpaceClassifier(threshold=1.0))
+    images = [*images_with_mean(0.1, 0.7, 0.9), torch.full((1, 2, 2), float("nan"))]
+    items = [LabelledTensor(image=image, index=index) for index, image in enumerate(images)]
+    run = certifier.certify(items, FixedRule(n_estimate=500))
+    made = [next(run) for _ in range(3)]
+    assert [each.prediction for each in made] == [0, 1, 1]
+    with pytest.raises(DataError, match="raw pixels"):
+        next(run)
+    alone = [certifier.certify_image(images[i], index=i, n_estimate=500) for i in range(3)]
+    assert timeless(made) == timeless(alone)
+
+
+class Narrowing(HalfSpaceClassifier):
+    """The half-space through a dense layer of fewer rows than columns, which can be folded."""
+
+    def __init__(self, **settings: float) -> None:
+        super().__init__(**settings)
+        dense = nn.Linear(4, 2)
+        with torch.no_grad():
+            normal = self.head.normal
+            assert isinstance(normal, Tensor)
+            dense.weight.copy_(torch.stack([-normal, normal]) * 3)
+            dense.bias.copy_(torch.tensor([1.0, -1.0]) * settings["threshold"] * 3)
+        self.head = nn.Sequential(nn.Flatten(), dense)
+
+
+def test_folding_keeps_the_smoothed_classifier_and_its_radius() -> None:
+    classifier = Narrowing(factor=2.0, threshold=1.0)
+    folded, plain = Certifier(classifier), Certifier(classifier, folds=False)
+    assert folded.latent_shape == (2,)
+    assert "Linear(4 -> 2)" in folded.folding
+    assert (plain.latent_shape, plain.folding) == ((1, 2, 2), "")
+    assert folded.lipschitz_bound == pytest.approx(2.0, abs=1e-9)
+    [image] = images_with_mean(0.4)
+    half_space = HalfSpaceClassifier(factor=2.0, threshold=1.0)
+    margin = half_space.latent_margin(image)
+    for certifier in (folded, plain):
+        made = certifier.certify_image(image, index=0, n_estimate=50_000)
+        assert made.prediction == int(margin > 0)
+        assert 0.9 * abs(margin) < made.latent_radius < abs(margin)
+
+
 def test_seed_and_index_change_the_votes() -> None:
     classifier = HalfSpaceClassifier(threshold=1.0)
     image = images_with_mean(0.6)
@@ -147,14 +226,25 @@ def test_seed_and_index_change_the_votes() -> None:
 
 
 def test_selection_and_estimation_use_different_samples() -> None:
-    classifier = HalfSpaceClassifier(threshold=1.0)
-    certifier = Certifier(classifier)
-    latent = certifier.encode(images_with_mean(0.6)[0])
-    from latentsmooth.smoothing import Phase
+    """A rule that asks for as many of both sees different votes in each."""
+    seen: list[tuple[list[int], list[int]]] = []
 
-    first = certifier._votes(latent, 0, Phase.SELECT, 5000)
-    second = certifier._votes(latent, 0, Phase.ESTIMATE, 5000)
-    assert not torch.equal(first, second)
+    class Spying(PreparedRule):
+        def step(self, select: Sequence[int], estimate: Sequence[int]) -> More | Verdict:
+            seen.append((list(select), list(estimate)))
+            if not sum(select):
+                return More(select=5000, estimate=5000)
+            return self.one_sided(0, 0.0, "enough")
+
+    class Spy(FixedRule):
+        def prepare(self, setting: Setting) -> PreparedRule:
+            return Spying(setting)
+
+    certifier = Certifier(HalfSpaceClassifier(threshold=1.0))
+    certifier.certify_image(images_with_mean(0.6)[0], index=0, rule=Spy())
+    select, estimate = seen[-1]
+    assert sum(select) == sum(estimate) == 5000
+    assert select != estimate
 
 
 def test_the_callers_modes_survive_and_dropout_is_off() -> None:
@@ -252,7 +342,13 @@ def test_wrong_arguments_are_named() -> None:
         certify(classifier, image, batch_size=0)
     with pytest.raises(ConfigurationError, match="seed >= 0"):
         certify(classifier, image, seed=-1)
-    with pytest.raises(ConfigurationError, match="samples and batch_size >= 1"):
+    with pytest.raises(ConfigurationError, match="at least one draw a phase"):
         certify(classifier, image, n_estimate=0)
+    with pytest.raises(ConfigurationError, match="at least 1 sample, got 0"):
+        predict(classifier, image, n_samples=0)
+    with pytest.raises(ConfigurationError, match="unknown executor 'fast'"):
+        certify(classifier, image, executor="fast")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="the rule has its own alpha"):
+        certify(classifier, image, rule=FixedRule(), alpha=0.1)
     with pytest.raises(ShapeError, match="expected 1 indices and labels, got 2 and 1"):
         certify(classifier, image, indices=[0, 1])

@@ -18,10 +18,10 @@ from tests.cli.conftest import certify
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The log's lines without what may differ: the run's timings, command and start."""
+    """The log's lines without what may differ: timings, command, start and batch size."""
     parsed = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     for line in parsed:
-        for name in ("seconds", "command", "created"):
+        for name in ("seconds", "command", "created", "batch_size"):
             line.pop(name, None)
     return parsed
 
@@ -75,6 +75,41 @@ def test_kill_9_and_the_same_command_again_give_the_uninterrupted_log(
     finish = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert finish.returncode == 0, finish.stderr
     assert lines(killed) == lines(whole)
+
+
+SEQUENTIAL = ["--rule=sequential", "--goal=radius>=0.1", "--n-estimate=3000"]
+
+
+def test_images_that_stop_at_different_times_resume_all_the_same(
+    model: Path, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    assert main([*certify(model, whole, limit=30), *SEQUENTIAL]) == 0
+    manifest, certificates = read_log(whole)
+    assert manifest.rule["goal"] == "radius>=0.1"
+    assert len({certificate.n_used for certificate in certificates}) > 3
+    claimed = [certificate.input_radius for certificate in certificates if certificate.prediction]
+    assert claimed
+    assert min(claimed) >= 0.1
+    for kept in (1, 9, 20):
+        text = whole.read_text("utf-8").splitlines(keepends=True)[: kept + 1]
+        cut.write_text("".join(text) + '{"index": 3, "la', "utf-8")
+        other_batch = ["--batch-size=77"] if kept == 9 else []
+        assert main([*certify(model, cut, limit=30), *SEQUENTIAL, *other_batch]) == 0
+        assert lines(cut) == lines(whole)
+
+
+def test_another_rule_may_not_be_appended(
+    model: Path, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = log.read_bytes()
+    command = certify(model, log, limit=10)
+    assert main([*command, "--rule=two-sided"]) == 1
+    assert "rule" in capsys.readouterr().err
+    assert main([*command, "--rule=sequential"]) == 1
+    assert "wants a goal" in capsys.readouterr().err
+    assert main([*command, "--rule=guess"]) == 2
+    assert log.read_bytes() == before
 
 
 def has_lines(path: Path, wanted: int) -> bool:

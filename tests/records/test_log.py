@@ -202,6 +202,29 @@ def test_duplicates_are_refused(tmp_path: Path) -> None:
         read_log(path)
 
 
+def test_bounds_of_both_sides_and_bare_decisions_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    two_sided = certificate(0, p_lower=0.45, rival_upper=0.2, latent_radius=0.08, input_radius=0.07)
+    decided = certificate(1, p_lower=0.4, latent_radius=0.0, input_radius=0.0, reason="decided")
+    written(path, [two_sided, decided])
+    assert read_log(path)[1] == [two_sided, decided]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rule": {"goal": "decide"}}, "'rule' must be a mapping that names its rule"),
+        ({"rule": {"rule": "fixed", "n": []}}, "'rule' must be a mapping of strings and numbers"),
+        ({"batch_size": -1}, "'batch_size' must be an integer of at least 0"),
+    ],
+)
+def test_a_manifest_says_its_rule_and_batch(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(LogError, match=message):
+        CertificateLog.open(tmp_path / "log.jsonl", manifest(**changes))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -221,7 +244,12 @@ def test_duplicates_are_refused(tmp_path: Path) -> None:
         ({"alpha": 0.0}, r"'alpha' must be a number in \(0, 1\)"),
         ({"seconds": "fast"}, "'seconds' must be a number"),
         ({"seconds": 10**400}, "'seconds' must be a number"),
-        ({"n_used": 99}, "'n_used' must be above n_select = 100, at most 10100"),
+        ({"rival_upper": 1.5}, r"'rival_upper' must be null or a number in \[0, 1\]"),
+        ({"rival_upper": 0.95}, "'p_lower' must be above rival_upper"),
+        ({"rival_upper": 0.5}, "'latent_radius' must be at most sigma/2"),
+        ({"p_lower": 0.5}, "'p_lower' must be above one half"),
+        ({"reason": 3}, "'reason' must be a string"),
+        ({"n_used": 99}, "'n_used' must be at least n_select = 100, at most 10100"),
         ({"votes": ((3, 10_001),)}, "'votes' must be counts of 10000 estimation samples"),
         ({"votes": ((1, 1), (3, 2))}, "'votes' must be distinct classes, most votes first"),
         ({"votes": ((3, 1), (3, 1))}, "'votes' must be distinct classes"),
@@ -278,7 +306,7 @@ def edited(path: Path, number: int, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("number", "changes", "message"),
     [
-        (1, {"schema_version": 2}, "line 1: schema version 2"),
+        (1, {"schema_version": 3}, "line 1: schema version 3"),
         (1, {"seed": "DROP"}, "line 1: missing seed"),
         (1, {"format": "other"}, "line 1: expected the manifest"),
         (2, {"p_lower": "DROP", "alpha": "DROP"}, "line 2: missing alpha, p_lower"),
@@ -293,6 +321,27 @@ def test_reading_checks_every_line_and_names_it(
     written(path, [certificate(0), certificate(1)])
     edited(path, number, **changes)
     with pytest.raises(LogError, match=message):
+        read_log(path)
+
+
+def test_logs_of_schema_version_1_are_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    written(path, [certificate(0), abstention(1)])
+    new = ("rule", "noise", "folding", "executor", "batch_size")
+    edited(path, 1, schema_version=1, **dict.fromkeys(new, "DROP"))
+    for number in (2, 3):
+        edited(path, number, rival_upper="DROP", reason="DROP")
+    old, certificates = read_log(path)
+    assert old.rule == {"rule": "fixed", "n_select": 100, "n_estimate": 10_000, "alpha": 0.001}
+    assert (old.executor, old.folding) == ("eager", "")
+    assert old.noise != manifest().noise
+    assert certificates == [certificate(0), abstention(1)]
+    before = path.read_bytes()
+    with pytest.raises(LogError, match="noise is"):
+        CertificateLog.open(path, manifest())
+    assert path.read_bytes() == before
+    edited(path, 2, p_lower=0.4)
+    with pytest.raises(LogError, match="line 2: field 'p_lower' must be above one half"):
         read_log(path)
 
 

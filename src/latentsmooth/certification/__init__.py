@@ -1,5 +1,6 @@
-"""Confidence bounds, radii, certify and predict."""
+"""Confidence bounds, stopping rules, radii, certify and predict."""
 
+from latentsmooth.certification.api import certify, choose_rule, predict
 from latentsmooth.certification.bounds import (
     clopper_pearson_lower,
     input_radius,
@@ -7,17 +8,42 @@ from latentsmooth.certification.bounds import (
     two_sided_p_value,
 )
 from latentsmooth.certification.certificate import Certificate, Prediction
-from latentsmooth.certification.engine import Certifier, SmoothedClassifier, certify, predict
+from latentsmooth.certification.engine import Certifier, EngineOptions
+from latentsmooth.certification.jobs import LabelledTensor
+from latentsmooth.certification.preparation import (
+    PreparedClassifier,
+    SmoothedClassifier,
+    prepare_classifier,
+)
+from latentsmooth.certification.rules import (
+    FixedRule,
+    PilotRule,
+    Rule,
+    SequentialRule,
+    TwoSidedRule,
+    parse_rule,
+)
 
 __all__ = [
     "Certificate",
     "Certifier",
+    "EngineOptions",
+    "FixedRule",
+    "LabelledTensor",
+    "PilotRule",
     "Prediction",
+    "PreparedClassifier",
+    "Rule",
+    "SequentialRule",
     "SmoothedClassifier",
+    "TwoSidedRule",
     "certify",
+    "choose_rule",
     "clopper_pearson_lower",
     "input_radius",
     "latent_radius",
+    "parse_rule",
     "predict",
+    "prepare_classifier",
     "two_sided_p_value",
 ]

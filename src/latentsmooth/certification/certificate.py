@@ -20,13 +20,17 @@ class Certificate:
         prediction: the certified class, or ``None`` where the classifier abstains.
         candidate: the class chosen by the selection samples, abstained on or not.
         p_lower: lower confidence bound on the candidate's probability under noise.
+        rival_upper: upper confidence bound on every other class's probability, where the rule
+            has a better one than ``1 - p_lower``.
         latent_radius: l2 radius in the latent space; 0 when abstaining.
         input_radius: l2 radius over pixels in [0, 1]; 0 when abstaining.
         votes: ``(class, count)`` of the estimation samples, most votes first, at most five.
         n_select: samples that chose the candidate.
         n_used: all samples drawn, selection and estimation together.
         alpha: probability that this certificate is wrong.
-        seconds: wall time spent on the image, encoder included.
+        reason: why no more samples were drawn, in a few words.
+        seconds: the image's share of the wall time: its own encoding and statistics, and of each
+            head batch the part that its samples had.
     """
 
     index: int
@@ -34,12 +38,14 @@ class Certificate:
     prediction: int | None
     candidate: int
     p_lower: float
+    rival_upper: float | None = None
     latent_radius: float
     input_radius: float
     votes: tuple[tuple[int, int], ...]
     n_select: int
     n_used: int
     alpha: float
+    reason: str = ""
     seconds: float
 
     @property
@@ -68,7 +74,7 @@ class Prediction:
         votes: ``(class, count)``, most votes first, at most five.
         n_used: samples drawn.
         alpha: probability that a returned class is not the smoothed classifier's.
-        seconds: wall time spent on the image, encoder included.
+        seconds: the image's share of the wall time, encoder included.
     """
 
     index: int

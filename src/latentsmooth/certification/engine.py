@@ -1,64 +1,74 @@
-"""Certification and prediction, one image at a time: encode once, vote, bound."""
+"""The certification engine: encode once, vote in full batches, stop when the rule is content."""
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypedDict
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from latentsmooth.certification.bounds import (
-    check_alpha,
-    clopper_pearson_lower,
-    input_radius,
-    latent_radius,
-    two_sided_p_value,
-)
+from latentsmooth.certification.bounds import check_alpha
 from latentsmooth.certification.certificate import Certificate, Prediction
-from latentsmooth.errors import ConfigurationError, DataError, ShapeError
-from latentsmooth.lipschitz import lipschitz_bound
+from latentsmooth.certification.jobs import CertificationJob, LabelledTensor, PredictionJob
+from latentsmooth.certification.preparation import (
+    SmoothedClassifier,
+    check_image,
+    prepare_classifier,
+)
+from latentsmooth.certification.rules import FixedRule, Rule, Setting
+from latentsmooth.errors import ConfigurationError
 from latentsmooth.machine import Precision, resolve_precision
 from latentsmooth.smoothing import (
-    NoiseStream,
-    Phase,
-    count_votes,
+    Executor,
+    HeadChoice,
+    HeadExecutor,
+    ResolvedExecutor,
+    Scheduler,
+    choose_head,
     default_batch_size,
-    prepare_head,
-    refuse_mixing,
+    noise_filler,
 )
 
-__all__ = ["Certifier", "SmoothedClassifier", "certify", "predict"]
-
-TOP_CLASSES = 5
-PIXEL_SLACK = 1e-6
+__all__ = ["Certifier", "EngineOptions"]
 
 
-class SmoothedClassifier(Protocol):
-    """What certification needs to know of a classifier."""
+class EngineOptions(TypedDict, total=False):
+    """How the engine runs; see `Certifier`."""
 
-    encoder: nn.Module
-    head: nn.Module
-    latent_sigma: float
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    seed: int
+    batch_size: int | None
+    precision: Precision
+    executor: Executor
+    folds: bool
+    in_flight: int
 
 
 class Certifier:
-    """A classifier made ready to certify: a copy of both networks, the bound verified on it.
+    """A classifier made ready to certify and predict, many images at a time.
 
-    The copy is what runs, so that training the original further changes nothing here. The
-    encoder's copy computes in float64 where the device can; the larger of its bound and the
-    original's divides every radius.
+    What runs is a copy, see `prepare_classifier`. Votes do not depend on the order or number of
+    images; on the batch size only through the rounding of the head's own arithmetic.
 
     Args:
         classifier: encoder, head and ``latent_sigma``.
         seed: of the noise.
-        batch_size: noisy latents a head call; ``None`` chooses. Results do not depend on it
-            beyond the rounding of the head's own arithmetic.
-        precision: of the head: ``float32``, ``bfloat16``, or ``auto``.
+        batch_size: noisy latents a head call; ``None`` chooses.
+        precision: of the head: ``float32``, ``bfloat16``, ``float16``, or ``auto``.
+        executor: ``eager``; ``compiled``; or ``auto``, which measures once and remembers.
+        folds: whether the head's first linear map may move into the encoder; see `fold`.
+        in_flight: images whose latents are held at a time.
+        workload: samples to be drawn, where known: ``auto`` tries compilation only if it may pay.
+        profile: have `scheduler` time every stage on a GPU as well.
+
+    Attributes:
+        lipschitz_bound: of the encoder, verified; it divides every radius.
+        folding: what of the head moved into the encoder, in words; empty where nothing did.
+        device: where everything runs.
+        precision: of the head, resolved.
+        executor: how the head runs, resolved.
+        batch_size: noisy latents a head call, resolved.
+        scheduler: what packs and runs the batches; its ``stopwatch`` tells where time went.
 
     Raises:
         UnverifiedModule: where the encoder holds a module without a Lipschitz rule.
@@ -73,44 +83,109 @@ class Certifier:
         seed: int = 0,
         batch_size: int | None = None,
         precision: Precision = "float32",
+        executor: Executor = "eager",
+        folds: bool = True,
+        in_flight: int = 64,
+        workload: int | None = None,
+        profile: bool = False,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise ConfigurationError(f"wanted batch_size >= 1, got {batch_size}")
         if seed < 0:
             raise ConfigurationError(f"wanted seed >= 0, got {seed}")
-        self.device = _device_of(classifier)
-        self._encoder, self.lipschitz_bound = _frozen_encoder(classifier, self.device)
+        if executor not in ("auto", "eager", "compiled"):
+            raise ConfigurationError(f"unknown executor {executor!r}: use eager, compiled or auto")
+        self._prepared = prepare_classifier(classifier, folds=folds)
+        self.lipschitz_bound = self._prepared.lipschitz_bound
+        self.folding = self._prepared.folding
+        self.device = self._prepared.device
         self.precision = resolve_precision(precision, self.device)
         self.seed = seed
         self.latent_sigma = classifier.latent_sigma
-        self._image_shape = classifier.image_shape
         self._num_classes = len(classifier.class_names)
-        self._batch_size = batch_size
-        self._dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-        self._head = prepare_head(classifier.head, precision=self.precision)
-        latent = self.encode(torch.full(self._image_shape, 0.5))
-        with torch.autocast(self.device.type, enabled=False):
-            refuse_mixing(classifier.head, latent)
+        choice = self._choose(executor, batch_size, workload)
+        self.batch_size = choice.batch_size
+        head = HeadExecutor(
+            self._prepared.head,
+            latent_shape=self._prepared.latent_shape,
+            num_classes=self._num_classes,
+            batch_size=choice.batch_size,
+            precision=self.precision,
+            executor=choice.executor,
+            device=self.device,
+        )
+        self.executor = head.executor
+        self.scheduler = Scheduler(
+            head,
+            noise_filler(self.device),
+            latent_sigma=self.latent_sigma,
+            in_flight=in_flight,
+            profile=profile,
+        )
 
-    @torch.inference_mode()
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of what the noise is added to, folding included."""
+        return self._prepared.latent_shape
+
     def encode(self, image: Tensor) -> Tensor:
-        """Encode one image, alone, so that its latent never depends on its neighbours.
+        """Encode one image; see `PreparedClassifier.encode`."""
+        return self._prepared.encode(image)
+
+    def certify(self, images: Iterable[LabelledTensor], rule: Rule) -> Iterator[Certificate]:
+        """Certify images, several in flight at a time.
 
         Args:
-            image: ``(channels, height, width)`` float, pixels in [0, 1].
+            images: taken one by one, shortly before they are needed.
+            rule: says when an image has enough votes.
 
-        Returns:
-            The latent, float32.
-
-        Raises:
-            ShapeError: for an image of another shape than the classifier's.
-            DataError: for pixels that are not finite or outside [0, 1].
+        Yields:
+            One certificate an image, in order, each as soon as it and those before it are done.
         """
-        check_image(image, self._image_shape)
-        dtype = _wide_dtype(self.device)
-        with torch.autocast(self.device.type, enabled=False):
-            latent: Tensor = self._encoder(image.to(self.device, dtype).unsqueeze(0))[0]
-        return latent.float().contiguous()
+        setting = Setting(
+            latent_sigma=self.latent_sigma,
+            lipschitz_bound=self.lipschitz_bound,
+            num_classes=self._num_classes,
+        )
+        prepared = rule.prepare(setting)
+        encoded = self._encoded(images)
+        jobs = (
+            CertificationJob(
+                item,
+                latent,
+                seed=self.seed,
+                prepared=prepared,
+                alpha=rule.alpha,
+                lipschitz_bound=self.lipschitz_bound,
+            )
+            for item, latent in encoded
+        )
+        for job in self.scheduler.run(jobs):
+            yield job.certificate()
+
+    def predict(
+        self, images: Iterable[LabelledTensor], *, n_samples: int = 1000, alpha: float = 1e-3
+    ) -> Iterator[Prediction]:
+        """Predict each image's class or abstain (Cohen et al., PREDICT, on the latent).
+
+        Args:
+            images: taken one by one, shortly before they are needed.
+            n_samples: votes an image.
+            alpha: probability that a returned class is not the smoothed classifier's.
+
+        Yields:
+            One prediction an image, in order.
+        """
+        check_alpha(alpha)
+        if n_samples < 1:
+            raise ConfigurationError(f"wanted at least 1 sample, got {n_samples}")
+        encoded = self._encoded(images)
+        jobs = (
+            PredictionJob(item, latent, seed=self.seed, n_samples=n_samples, alpha=alpha)
+            for item, latent in encoded
+        )
+        for job in self.scheduler.run(jobs):
+            yield job.prediction()
 
     def certify_image(
         self,
@@ -118,218 +193,68 @@ class Certifier:
         *,
         index: int,
         label: int | None = None,
+        rule: Rule | None = None,
         n_select: int = 100,
         n_estimate: int = 100_000,
         alpha: float = 1e-3,
     ) -> Certificate:
-        """Certify one image (Cohen et al., CERTIFY, on the latent).
+        """Certify one image by a rule, or by a number of draws fixed beforehand.
 
         Args:
             image: ``(channels, height, width)`` float, pixels in [0, 1].
             index: its position in the data set; a key of the noise.
             label: its true class, where known.
+            rule: in place of the numbers below.
             n_select: samples that choose the candidate class.
             n_estimate: fresh samples that bound its probability.
             alpha: probability that the certificate is wrong.
         """
-        check_alpha(alpha)
-        start = self._now()
-        latent = self.encode(image)
-        selection = self._votes(latent, index, Phase.SELECT, n_select)
-        candidate = int(selection.argmax())
-        votes = self._votes(latent, index, Phase.ESTIMATE, n_estimate).tolist()
-        p_lower = clopper_pearson_lower(votes[candidate], n_estimate, alpha)
-        abstains = p_lower <= 0.5
-        in_latent = 0.0 if abstains else latent_radius(p_lower, self.latent_sigma)
-        in_input = 0.0 if abstains else input_radius(in_latent, self.lipschitz_bound)
-        return Certificate(
-            index=index,
-            label=label,
-            prediction=None if abstains else candidate,
-            candidate=candidate,
-            p_lower=p_lower,
-            latent_radius=in_latent,
-            input_radius=in_input,
-            votes=leading_votes(votes),
-            n_select=n_select,
-            n_used=n_select + n_estimate,
-            alpha=alpha,
-            seconds=self._now() - start,
-        )
+        chosen = rule or FixedRule(n_select=n_select, n_estimate=n_estimate, alpha=alpha)
+        [made] = self.certify([LabelledTensor(image=image, index=index, label=label)], chosen)
+        return made
 
     def predict_image(
         self, image: Tensor, *, index: int, n_samples: int = 1000, alpha: float = 1e-3
     ) -> Prediction:
-        """Predict one image's class or abstain (Cohen et al., PREDICT, on the latent).
+        """Predict one image; see `predict`."""
+        item = LabelledTensor(image=image, index=index)
+        [made] = self.predict([item], n_samples=n_samples, alpha=alpha)
+        return made
 
-        Args:
-            image: ``(channels, height, width)`` float, pixels in [0, 1].
-            index: its position in the data set; a key of the noise.
-            n_samples: votes.
-            alpha: probability that a returned class is not the smoothed classifier's.
-        """
-        check_alpha(alpha)
-        start = self._now()
-        votes = self._votes(self.encode(image), index, Phase.PREDICT, n_samples).tolist()
-        leading = leading_votes(votes)
-        second = leading[1][1] if len(leading) > 1 else 0
-        p_value = two_sided_p_value(leading[0][1], second)
-        return Prediction(
-            index=index,
-            prediction=leading[0][0] if p_value <= alpha else None,
-            p_value=p_value,
-            votes=leading,
-            n_used=n_samples,
-            alpha=alpha,
-            seconds=self._now() - start,
+    def _encoded(self, images: Iterable[LabelledTensor]) -> Iterator[tuple[LabelledTensor, Tensor]]:
+        """Encode in small bursts, shortly before the latents are needed."""
+        source = iter(images)
+        failure: Exception | None = None
+        while failure is None:
+            items: list[LabelledTensor] = []
+            try:
+                for item in islice(source, self._prepared.burst):
+                    check_image(item.image, self._prepared.image_shape)
+                    items.append(item)
+            except Exception as error:
+                failure = error  # told when those before it are on their way
+            if items:
+                latents = self._prepared.encode_checked([item.image for item in items])
+                yield from zip(items, latents, strict=True)
+            elif failure is None:
+                return
+        raise failure
+
+    def _choose(
+        self, executor: Executor, batch_size: int | None, workload: int | None
+    ) -> HeadChoice:
+        plain: ResolvedExecutor = "compiled" if executor == "compiled" else "eager"
+        if batch_size is not None:
+            return HeadChoice(plain, batch_size, 0.0)
+        if executor == "eager":
+            size = default_batch_size(self._prepared.latent_shape, self.device)
+            return HeadChoice("eager", size, 0.0)
+        return choose_head(
+            self._prepared.head,
+            latent_shape=self._prepared.latent_shape,
+            num_classes=self._num_classes,
+            precision=self.precision,
+            device=self.device,
+            executor=executor,
+            workload=workload,
         )
-
-    @torch.inference_mode()
-    def _votes(self, latent: Tensor, index: int, phase: Phase, samples: int) -> Tensor:
-        noise = NoiseStream(
-            seed=self.seed,
-            index=index,
-            phase=phase,
-            latent_shape=latent.shape,
-            latent_sigma=self.latent_sigma,
-            device=latent.device,
-        )
-        with torch.autocast(self.device.type, enabled=False):
-            return count_votes(
-                self._head,
-                latent,
-                noise,
-                samples=samples,
-                batch_size=self._batch_size or default_batch_size(latent.shape, latent.device),
-                num_classes=self._num_classes,
-                dtype=self._dtype,
-            ).cpu()
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-
-def certify(
-    classifier: SmoothedClassifier,
-    images: Tensor,
-    *,
-    n_select: int = 100,
-    n_estimate: int = 100_000,
-    alpha: float = 1e-3,
-    seed: int = 0,
-    indices: Sequence[int] | None = None,
-    labels: Sequence[int | None] | None = None,
-    batch_size: int | None = None,
-    precision: Precision = "float32",
-) -> list[Certificate]:
-    """Certify images one after another.
-
-    Args:
-        classifier: encoder, head and ``latent_sigma``.
-        images: ``(batch, channels, height, width)`` float, pixels in [0, 1].
-        n_select: samples that choose each candidate class.
-        n_estimate: fresh samples that bound its probability.
-        alpha: probability that one certificate is wrong.
-        seed: of the noise.
-        indices: the images' positions in their data set (default 0, 1, ...).
-        labels: their true classes, where known.
-        batch_size: noisy latents a head call; ``None`` chooses.
-        precision: of the head.
-
-    Returns:
-        One certificate an image, in order.
-    """
-    places, classes = _keys(images, indices, labels)
-    certifier = Certifier(classifier, seed=seed, batch_size=batch_size, precision=precision)
-    return [
-        certifier.certify_image(
-            image, index=index, label=label, n_select=n_select, n_estimate=n_estimate, alpha=alpha
-        )
-        for image, index, label in zip(images, places, classes, strict=True)
-    ]
-
-
-def predict(
-    classifier: SmoothedClassifier,
-    images: Tensor,
-    *,
-    n_samples: int = 1000,
-    alpha: float = 1e-3,
-    seed: int = 0,
-    indices: Sequence[int] | None = None,
-    batch_size: int | None = None,
-    precision: Precision = "float32",
-) -> list[Prediction]:
-    """Predict the smoothed classifier's answers, abstaining where the vote is too close.
-
-    Args: as `certify`, with ``n_samples`` votes an image.
-
-    Returns:
-        One prediction an image, in order.
-    """
-    places, _ = _keys(images, indices, None)
-    certifier = Certifier(classifier, seed=seed, batch_size=batch_size, precision=precision)
-    return [
-        certifier.predict_image(image, index=index, n_samples=n_samples, alpha=alpha)
-        for image, index in zip(images, places, strict=True)
-    ]
-
-
-def leading_votes(votes: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """``(class, count)`` of the most voted classes, ties by class number, zeros left out."""
-    ranked = sorted(enumerate(votes), key=lambda pair: (-pair[1], pair[0]))
-    return tuple((number, count) for number, count in ranked[:TOP_CLASSES] if count > 0)
-
-
-def check_image(image: Tensor, image_shape: tuple[int, int, int]) -> None:
-    """Raise unless an image has the classifier's shape and finite pixels in [0, 1]."""
-    if tuple(image.shape) != tuple(image_shape):
-        raise ShapeError(f"expected an image of shape {image_shape}, got {tuple(image.shape)}")
-    if not image.dtype.is_floating_point:
-        raise DataError(f"expected float pixels in [0, 1], got dtype {image.dtype}")
-    low, high = float(image.min()), float(image.max())
-    if not (low >= -PIXEL_SLACK and high <= 1 + PIXEL_SLACK):
-        raise DataError(
-            f"expected raw pixels in [0, 1], got values from {low:g} to {high:g}; the radius is "
-            "over pixels, so do not normalise images beforehand"
-        )
-
-
-def _keys(
-    images: Tensor, indices: Sequence[int] | None, labels: Sequence[int | None] | None
-) -> tuple[Sequence[int], Sequence[int | None]]:
-    if images.ndim != 4:
-        raise ShapeError(
-            f"expected images of shape (batch, channels, height, width), got {tuple(images.shape)}"
-        )
-    places = range(len(images)) if indices is None else indices
-    given: Sequence[int | None] = [None] * len(images) if labels is None else labels
-    # A negative label is how image sets say that none is known.
-    classes = [None if label is None or int(label) < 0 else int(label) for label in given]
-    if len(places) != len(images) or len(classes) != len(images):
-        raise ShapeError(
-            f"expected {len(images)} indices and labels, got {len(places)} and {len(classes)}"
-        )
-    return [int(place) for place in places], classes
-
-
-def _wide_dtype(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-def _frozen_encoder(
-    classifier: SmoothedClassifier, device: torch.device
-) -> tuple[nn.Module, float]:
-    frozen = copy.deepcopy(classifier.encoder).eval().requires_grad_(False)
-    as_shipped = lipschitz_bound(frozen, input_shape=classifier.image_shape)
-    frozen.to(dtype=_wide_dtype(device))
-    return frozen, max(as_shipped, lipschitz_bound(frozen, input_shape=classifier.image_shape))
-
-
-def _device_of(classifier: SmoothedClassifier) -> torch.device:
-    for module in (classifier.head, classifier.encoder):
-        for tensor in (*module.parameters(), *module.buffers()):
-            return tensor.device
-    return torch.device("cpu")

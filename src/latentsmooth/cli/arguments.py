@@ -9,17 +9,19 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import torch
 from docstring_parser import parse
 from jsonargparse import ArgumentParser, Namespace
 
+from latentsmooth.certification import EngineOptions, Rule, parse_rule
 from latentsmooth.errors import ConfigurationError, LatentSmoothError
 from latentsmooth.images import ImageSet, list_sources, load_images
 from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.models.artifact import CONFIG_FILE, WEIGHTS_FILE
+from latentsmooth.smoothing import Executor
 
 __all__ = [
     "UsageError",
@@ -30,13 +32,17 @@ __all__ = [
     "add_positional",
     "command_line",
     "data_help",
+    "engine_of",
     "files_of",
     "load_classifier",
     "refuse_overwriting",
     "require",
+    "rule_of",
     "selected_images",
     "write_text",
 ]
+
+RuleName = Literal["fixed", "two-sided", "pilot", "sequential"]
 
 
 class UsageError(LatentSmoothError):
@@ -86,6 +92,19 @@ def add_head_arguments(parser: ArgumentParser) -> None:
         help="noisy latents a head call; changes the speed, not the noise",
     )
     parser.add_argument(
+        "--executor",
+        type=Executor,
+        default="auto",
+        help="how the head runs: eager, compiled, or auto, which measures batch sizes (and, for "
+        "long runs, compilation) once and remembers what is fastest on this machine",
+    )
+    parser.add_argument(
+        "--folds",
+        type=bool,
+        default=True,
+        help="let the head's first linear map move before the noise where that saves work",
+    )
+    parser.add_argument(
         "--precision",
         type=Precision,
         default="float32",
@@ -109,6 +128,56 @@ def add_confidence(parser: ArgumentParser, *, n_estimate: int) -> None:
     parser.add_argument(
         "--alpha", type=float, default=0.001, help="probability that one certificate is wrong"
     )
+    parser.add_argument(
+        "--rule",
+        type=RuleName,
+        default="fixed",
+        help="when an image has enough samples: fixed draws N_ESTIMATE; two-sided bounds the other "
+        "classes as well; pilot chooses a number by the selection samples; sequential stops as "
+        "soon as its goal is decided, at N_ESTIMATE at the latest",
+    )
+    parser.add_argument(
+        "--goal",
+        type=str | None,
+        default=None,
+        help="of sequential: 'radius>=0.25', 'precision=0.05' (both over pixels) or 'decide'",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float | None,
+        default=None,
+        help="of pilot: radius over pixels that may be lost to save samples",
+    )
+    parser.add_argument(
+        "--bound",
+        type=Literal["betting", "alpha-spending"] | None,
+        default=None,
+        help="of sequential: the time-uniform bound (default betting)",
+    )
+
+
+def rule_of(options: Namespace) -> Rule:
+    """The stopping rule that `add_confidence` described."""
+    return parse_rule(
+        options.rule,
+        goal=options.goal,
+        alpha=options.alpha,
+        n_select=options.n_select,
+        n_estimate=options.n_estimate,
+        tolerance=options.tolerance,
+        bound=options.bound,
+    )
+
+
+def engine_of(options: Namespace) -> EngineOptions:
+    """How the engine runs, as `add_head_arguments` described."""
+    return {
+        "seed": options.seed,
+        "batch_size": options.batch_size,
+        "precision": options.precision,
+        "executor": options.executor,
+        "folds": options.folds,
+    }
 
 
 def add_fields(parser: ArgumentParser, settings: type[Any]) -> None:

@@ -12,10 +12,12 @@ from latentsmooth.cli.arguments import (
     add_positional,
     command_line,
     data_help,
+    engine_of,
     files_of,
     load_classifier,
     refuse_overwriting,
     require,
+    rule_of,
     selected_images,
 )
 from latentsmooth.cli.progress import certification_progress
@@ -59,15 +61,11 @@ def run(options: Namespace, *, command: str) -> int:
             model,
             images,
             options.log,
-            n_select=options.n_select,
-            n_estimate=options.n_estimate,
-            alpha=options.alpha,
-            seed=options.seed,
-            batch_size=options.batch_size,
-            precision=options.precision,
+            rule=rule_of(options),
             model_name=options.model,
             command=command,
             on_certificate=on_certificate,
+            **engine_of(options),
         )
     if options.tsv:
         write_tsv(options.tsv, certificates)

@@ -9,13 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from latentsmooth.certification import Certificate, Certifier
+from latentsmooth.certification import Certificate, Certifier, LabelledTensor
 from latentsmooth.cli.arguments import (
     add_confidence,
     add_head_arguments,
     add_positional,
+    engine_of,
     load_classifier,
     require,
+    rule_of,
 )
 from latentsmooth.images import load_image_files
 from latentsmooth.records.rounding import ceil_text, floor_text
@@ -45,20 +47,15 @@ def run(options: Namespace, *, command: str) -> int:
     require(options, ("model", "images"))
     model = load_classifier(options.model, options.device)
     images = load_image_files(options.images, image_shape=model.image_shape)
+    rule = rule_of(options)
     certifier = Certifier(
-        model, seed=options.seed, batch_size=options.batch_size, precision=options.precision
+        model, workload=len(images) * (rule.n_select + rule.n_max), **engine_of(options)
     )
     table = Table(caption=_caption(options.alpha, certifier.lipschitz_bound))
     for heading in ("image", "class", "probability ≥", "radius ≥"):
         table.add_column(heading, justify="left" if heading in ("image", "class") else "right")
-    for item in images:
-        made = certifier.certify_image(
-            item.image,
-            index=item.index,
-            n_select=options.n_select,
-            n_estimate=options.n_estimate,
-            alpha=options.alpha,
-        )
+    items = (LabelledTensor(image=item.image, index=item.index) for item in images)
+    for item, made in zip(images, certifier.certify(items, rule), strict=True):
         answer = None if made.prediction is None else model.class_names[made.prediction]
         if options.json:
             print(json.dumps({"image": item.name, "class": answer, **_facts(made)}))
@@ -78,11 +75,13 @@ def _facts(made: Certificate) -> dict[str, object]:
     return {
         "prediction": made.prediction,
         "p_lower": made.p_lower,
+        "rival_upper": made.rival_upper,
         "latent_radius": made.latent_radius,
         "input_radius": made.input_radius,
         "votes": made.votes,
         "n_used": made.n_used,
         "alpha": made.alpha,
+        "reason": made.reason,
         "seconds": made.seconds,
     }
 

@@ -25,7 +25,7 @@ from latentsmooth.records.schema import (
     manifest_from_json,
 )
 
-__all__ = ["CertificateLog", "parse_log", "read_content", "read_log"]
+__all__ = ["CertificateLog", "manifest_of", "parse_log", "read_content", "read_log"]
 
 _OPENING = f'{{"format": "{FORMAT}"'.encode("ascii")
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -141,6 +141,17 @@ def read_log(path: str | Path) -> tuple[Manifest, list[Certificate]]:
     if found.manifest is None:
         raise LogError(f"{path}: holds no whole manifest line")
     return found.manifest, found.certificates
+
+
+def manifest_of(path: str | Path) -> Manifest | None:
+    """Return the manifest of a log that is begun, ``None`` where there is none to be read yet.
+
+    Raises:
+        LogError: as :func:`read_log`, for a file that is there.
+    """
+    if not Path(path).is_file():
+        return None
+    return parse_log(read_content(path), Path(path), keep_unterminated=True).manifest
 
 
 def read_content(path: str | Path) -> bytes:

@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["FORMAT", "SCHEMA_VERSION", "Manifest", "differences"]
 
 FORMAT: Final = "latentsmooth-certificates"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _IDENTITY: Final = (
     "artifact_hash",
@@ -19,9 +19,13 @@ _IDENTITY: Final = (
     "n_select",
     "n_estimate",
     "alpha",
+    "rule",
     "seed",
+    "noise",
     "lipschitz_bound",
+    "folding",
     "precision",
+    "executor",
     "device_type",
 )
 _IDENTITY_VERSIONS: Final = ("latentsmooth", "torch")
@@ -43,9 +47,14 @@ class Manifest:
         n_select: samples that choose the candidate class.
         n_estimate: samples that bound its probability (the most, where runs stop early).
         alpha: probability that one certificate is wrong.
+        rule: the stopping rule's settings, ``"rule"`` among them its name.
         seed: key of the noise.
+        noise: the definition of the noise generator.
         lipschitz_bound: the encoder's verified bound, l2 to l2, that every radius is divided by.
+        folding: what of the head moved into the encoder; empty where nothing did.
         precision: dtype the head runs in, e.g. ``"float32"``.
+        executor: how the head runs, ``"eager"`` or ``"compiled"``.
+        batch_size: noisy latents a head call.
         device_type: e.g. ``"cpu"`` or ``"cuda"``.
         versions: version by package; holds at least ``latentsmooth`` and ``torch``.
         machine: facts about the machine (platform, processor, cores).
@@ -64,9 +73,14 @@ class Manifest:
     n_select: int
     n_estimate: int
     alpha: float
+    rule: Mapping[str, str | int | float]
     seed: int
+    noise: str
     lipschitz_bound: float
+    folding: str
     precision: str
+    executor: str
+    batch_size: int
     device_type: str
     versions: Mapping[str, str]
     machine: Mapping[str, str | int]
@@ -77,8 +91,8 @@ class Manifest:
 def differences(ours: Manifest, theirs: Manifest) -> list[tuple[str, object, object]]:
     """List ``(field, ours, theirs)`` wherever two manifests would give other certificates.
 
-    The command, the machine, the time, the names of model and data, and how many images are
-    asked for do not count: the same weights, data, noise and arithmetic do.
+    The command, the machine, the time, the batch size, the names of model and data, and how many
+    images are asked for do not count: the same weights, data, noise and arithmetic do.
     """
     pairs: list[tuple[str, object, object]] = [
         (name, getattr(ours, name), getattr(theirs, name)) for name in _IDENTITY

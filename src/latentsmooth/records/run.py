@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from latentsmooth.certification import Certificate, Certifier
+from typing_extensions import Unpack
+
+from latentsmooth.certification import (
+    Certificate,
+    Certifier,
+    EngineOptions,
+    LabelledTensor,
+    Rule,
+    choose_rule,
+)
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.images import ImageSet
-from latentsmooth.machine import Precision, describe_machine
+from latentsmooth.machine import describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records.environment import package_versions
-from latentsmooth.records.log import CertificateLog
+from latentsmooth.records.log import CertificateLog, manifest_of
 from latentsmooth.records.manifest import Manifest
+from latentsmooth.smoothing import NOISE_DEFINITION
 
 __all__ = ["certify_to_log", "check_fits"]
 
@@ -26,33 +36,33 @@ def certify_to_log(
     images: ImageSet,
     path: str | Path,
     *,
-    n_select: int = 100,
-    n_estimate: int = 100_000,
-    alpha: float = 1e-3,
-    seed: int = 0,
-    batch_size: int | None = None,
-    precision: Precision = "float32",
+    rule: Rule | None = None,
+    n_select: int | None = None,
+    n_estimate: int | None = None,
+    alpha: float | None = None,
     model_name: str = "",
     command: str = "",
     on_certificate: OnCertificate | None = None,
+    **engine: Unpack[EngineOptions],
 ) -> list[Certificate]:
     """Certify every image that the log does not hold yet, writing each as it is done.
 
-    Killed and called again, it ends with the file of an uninterrupted run, timings aside.
+    Several images are in flight at a time, but the log is written in the images' order. Killed
+    and called again, it ends with the file of an uninterrupted run, timings aside. Where the
+    executor is ``auto``, a log already begun decides.
 
     Args:
         classifier: the classifier.
         images: labelled images of its shape; an image's index keys its noise.
         path: the log, made or resumed.
-        n_select: samples that choose each candidate class.
-        n_estimate: fresh samples that bound its probability.
-        alpha: probability that one certificate is wrong.
-        seed: of the noise.
-        batch_size: noisy latents a head call; ``None`` chooses.
-        precision: of the head.
+        rule: says when an image has enough votes; in place of the three numbers below.
+        n_select: samples that choose each candidate class (default 100).
+        n_estimate: fresh samples that bound its probability (default 100,000).
+        alpha: probability that one certificate is wrong (default 0.001).
         model_name: what to call the classifier in the manifest.
         command: the command line, for the manifest.
         on_certificate: told of each image; for a progress bar.
+        engine: how the engine runs, e.g. ``seed`` and ``precision``; see `Certifier`.
 
     Returns:
         The certificates of ``images``, in their order.
@@ -63,7 +73,15 @@ def certify_to_log(
         LogError: where the log belongs to another manifest or cannot be written.
     """
     check_fits(classifier, images)
-    certifier = Certifier(classifier, seed=seed, batch_size=batch_size, precision=precision)
+    chosen = choose_rule(rule, n_select=n_select, n_estimate=n_estimate, alpha=alpha)
+    indices = images.indices
+    begun = manifest_of(path)
+    if begun is not None and engine.get("executor") == "auto":
+        engine["executor"] = "compiled" if begun.executor == "compiled" else "eager"
+        if engine.get("batch_size") is None and begun.batch_size:
+            engine["batch_size"] = begun.batch_size
+    most = len(indices) * (chosen.n_select + chosen.n_max)
+    certifier = Certifier(classifier, workload=most, **engine)
     manifest = Manifest(
         artifact_hash=classifier.fingerprint,
         model_name=model_name,
@@ -73,35 +91,39 @@ def certify_to_log(
         data_hash=images.fingerprint,
         class_names=classifier.class_names,
         latent_sigma=classifier.latent_sigma,
-        n_select=n_select,
-        n_estimate=n_estimate,
-        alpha=alpha,
-        seed=seed,
+        n_select=chosen.n_select,
+        n_estimate=chosen.n_max,
+        alpha=chosen.alpha,
+        rule=chosen.settings(),
+        seed=certifier.seed,
+        noise=NOISE_DEFINITION,
         lipschitz_bound=certifier.lipschitz_bound,
+        folding=certifier.folding,
         precision=certifier.precision,
+        executor=certifier.executor,
+        batch_size=certifier.batch_size,
         device_type=certifier.device.type,
         versions=package_versions(),
         machine=describe_machine(certifier.device),
         command=command,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    indices = images.indices
-    with CertificateLog.open(path, manifest) as log:
+
+    def missing() -> Iterator[LabelledTensor]:
         for position, index in enumerate(indices):
-            made = None
             if index not in log.done:
                 item = images[position]
-                made = certifier.certify_image(
-                    item.image,
-                    index=item.index,
-                    label=item.label,
-                    n_select=n_select,
-                    n_estimate=n_estimate,
-                    alpha=alpha,
-                )
-                log.append(made)
+                yield LabelledTensor(image=item.image, index=item.index, label=item.label)
+
+    with CertificateLog.open(path, manifest) as log:
+        made = certifier.certify(missing(), chosen)
+        for position, index in enumerate(indices):
+            certificate = None
+            if index not in log.done:
+                certificate = next(made)
+                log.append(certificate)
             if on_certificate is not None:
-                on_certificate(made, position + 1, len(indices))
+                on_certificate(certificate, position + 1, len(indices))
         return [log.certificates[index] for index in indices]
 
 

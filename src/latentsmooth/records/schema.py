@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from scipy.special import ndtri
 
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.errors import LogError
+from latentsmooth.records.fields import LineFields
 from latentsmooth.records.manifest import FORMAT, SCHEMA_VERSION, Manifest
+from latentsmooth.records.upgrading import upgraded_certificate, upgraded_manifest
 
 __all__ = [
     "certificate_from_json",
@@ -23,7 +23,6 @@ __all__ = [
     "manifest_from_json",
 ]
 
-_MAX_VOTES = 5
 _BOUND_SLACK = 1 + 1e-9
 
 
@@ -45,9 +44,10 @@ def encode_manifest(manifest: Manifest) -> bytes:
     Raises:
         LogError: a field has a value that could not be read back.
     """
-    content = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
+    content: dict[str, Any] = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
     content |= {field.name: getattr(manifest, field.name) for field in fields(Manifest)}
-    content["versions"], content["machine"] = dict(manifest.versions), dict(manifest.machine)
+    for name in ("versions", "machine", "rule"):
+        content[name] = dict(content[name])
     line = _encode(content, "manifest")
     manifest_from_json(decode_line(line), "manifest")
     return line
@@ -75,13 +75,16 @@ def manifest_from_json(content: object, where: str) -> Manifest:
     """
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise LogError(f"{where}: expected the manifest of a certificate log (format {FORMAT!r})")
-    if content.get("schema_version") != SCHEMA_VERSION:
+    version = content.get("schema_version")
+    if version == 1:
+        content = upgraded_manifest(content)
+    elif version != SCHEMA_VERSION:
         raise LogError(
-            f"{where}: schema version {content.get('schema_version')!r}, "
-            f"this version of latentsmooth reads {SCHEMA_VERSION}"
+            f"{where}: schema version {version!r}, "
+            f"this version of latentsmooth reads 1 and {SCHEMA_VERSION}"
         )
     names = {"format", "schema_version"} | {field.name for field in fields(Manifest)}
-    line = _Fields(content, names, where)
+    line = LineFields(content, names, where)
     return Manifest(
         artifact_hash=line.text("artifact_hash"),
         model_name=line.text("model_name"),
@@ -94,9 +97,14 @@ def manifest_from_json(content: object, where: str) -> Manifest:
         n_select=line.integer("n_select", at_least=1),
         n_estimate=line.integer("n_estimate", at_least=1),
         alpha=line.number("alpha", above=0.0, below=1.0),
+        rule=line.rule("rule"),
         seed=line.integer("seed"),
+        noise=line.text("noise"),
         lipschitz_bound=line.number("lipschitz_bound", above=0.0),
+        folding=line.text("folding"),
         precision=line.text("precision"),
+        executor=line.text("executor"),
+        batch_size=line.integer("batch_size", at_least=0),
         device_type=line.text("device_type"),
         versions=line.versions("versions"),
         machine=line.facts("machine"),
@@ -112,7 +120,8 @@ def certificate_from_json(content: object, manifest: Manifest, where: str) -> Ce
         LogError: a field is missing, unknown, of the wrong type, out of range, or contradicts
             another or the manifest; the message begins with ``where`` and names the field.
     """
-    line = _Fields(content, {field.name for field in fields(Certificate)}, where)
+    content = upgraded_certificate(content, noise=manifest.noise)
+    line = LineFields(content, {field.name for field in fields(Certificate)}, where)
     classes = len(manifest.class_names) or None
     certificate = Certificate(
         index=line.integer("index", at_least=0),
@@ -120,19 +129,21 @@ def certificate_from_json(content: object, manifest: Manifest, where: str) -> Ce
         prediction=line.optional_integer("prediction", at_least=0, below=classes),
         candidate=line.integer("candidate", at_least=0, below=classes),
         p_lower=line.number("p_lower", at_least=0.0, below=1.0),
+        rival_upper=line.optional_number("rival_upper", at_least=0.0, at_most=1.0),
         latent_radius=line.number("latent_radius", at_least=0.0),
         input_radius=line.number("input_radius", at_least=0.0),
         votes=line.votes("votes", classes),
         n_select=line.integer("n_select", at_least=1),
         n_used=line.integer("n_used", at_least=1),
         alpha=line.number("alpha", above=0.0, below=1.0),
+        reason=line.text("reason"),
         seconds=line.number("seconds", at_least=0.0),
     )
     _check_consistent(certificate, manifest, line)
     return certificate
 
 
-def _check_consistent(certificate: Certificate, manifest: Manifest, line: _Fields) -> None:
+def _check_consistent(certificate: Certificate, manifest: Manifest, line: LineFields) -> None:
     if certificate.prediction not in (None, certificate.candidate):
         line.fail("prediction", f"the candidate {certificate.candidate} or null")
     if certificate.abstained and certificate.latent_radius:
@@ -147,22 +158,32 @@ def _check_consistent(certificate: Certificate, manifest: Manifest, line: _Field
     if certificate.n_select != manifest.n_select:
         line.fail("n_select", f"the manifest's {manifest.n_select}")
     budget = manifest.n_select + manifest.n_estimate
-    if not certificate.n_select < certificate.n_used <= budget:
-        line.fail("n_used", f"above n_select = {certificate.n_select}, at most {budget}")
+    if not certificate.n_select <= certificate.n_used <= budget:
+        line.fail("n_used", f"at least n_select = {certificate.n_select}, at most {budget}")
     _check_radius(certificate, manifest, line)
     estimated = certificate.n_used - certificate.n_select
     if sum(count for _, count in certificate.votes) > estimated:
         line.fail("votes", f"counts of {estimated} estimation samples")
 
 
-def _check_radius(certificate: Certificate, manifest: Manifest, line: _Fields) -> None:
+def _check_radius(certificate: Certificate, manifest: Manifest, line: LineFields) -> None:
     if certificate.abstained:
         return
-    if certificate.p_lower <= 0.5:
-        line.fail("p_lower", "above one half where there is a prediction")
-    most = manifest.latent_sigma * float(ndtri(certificate.p_lower))
+    if certificate.latent_radius == 0:
+        return  # a class without a radius, as the rule that only decides gives
+    lower, rival = certificate.p_lower, certificate.rival_upper
+    if rival is None:
+        if lower <= 0.5:
+            line.fail("p_lower", "above one half where there is a radius")
+        most, formula = manifest.latent_sigma * float(ndtri(lower)), "sigma * Phi^-1(p_lower)"
+    else:
+        if lower <= rival:
+            line.fail("p_lower", f"above rival_upper = {rival!r} where there is a radius")
+        spread = float(ndtri(lower)) - float(ndtri(rival))
+        most = manifest.latent_sigma / 2 * spread
+        formula = "sigma/2 * (Phi^-1(p_lower) - Phi^-1(rival_upper))"
     if certificate.latent_radius > most * _BOUND_SLACK:
-        line.fail("latent_radius", f"at most sigma * Phi^-1(p_lower) = {most!r}")
+        line.fail("latent_radius", f"at most {formula} = {most!r}")
 
 
 def _encode(content: Mapping[str, object], where: str) -> bytes:
@@ -175,121 +196,3 @@ def _encode(content: Mapping[str, object], where: str) -> bytes:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-class _Fields:
-    """One decoded line, read field by field; every complaint names the line and the field."""
-
-    def __init__(self, content: object, names: set[str], where: str) -> None:
-        if not isinstance(content, dict):
-            raise LogError(f"{where}: expected a JSON object, got {_shown(content)}")
-        if missing := sorted(names - content.keys()):
-            raise LogError(f"{where}: missing {', '.join(missing)}")
-        if unknown := sorted(content.keys() - names):
-            raise LogError(f"{where}: unknown {', '.join(map(_shown, unknown))}")
-        self._content: dict[str, object] = content
-        self._where = where
-
-    def fail(self, name: str, wanted: str) -> NoReturn:
-        got = _shown(self._content[name])
-        raise LogError(f"{self._where}: field {name!r} must be {wanted}, got {got}")
-
-    def text(self, name: str) -> str:
-        value = self._content[name]
-        return value if isinstance(value, str) else self.fail(name, "a string")
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        value = self._content[name]
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.fail(name, "a list of strings")
-        return tuple(value)
-
-    def time(self, name: str) -> str:
-        value = self.text(name)
-        try:
-            datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            self.fail(name, "an ISO 8601 time")
-        return value
-
-    def integer(self, name: str, *, at_least: int | None = None, below: int | None = None) -> int:
-        value = self._content[name]
-        if (
-            not isinstance(value, int)
-            or isinstance(value, bool)
-            or (at_least is not None and value < at_least)
-            or (below is not None and value >= below)
-        ):
-            least = "" if at_least is None else f" of at least {at_least}"
-            most = "" if below is None else f", below {below}"
-            self.fail(name, f"an integer{least}{most}")
-        return value
-
-    def optional_integer(self, name: str, *, at_least: int, below: int | None) -> int | None:
-        if self._content[name] is None:
-            return None
-        return self.integer(name, at_least=at_least, below=below)
-
-    def number(
-        self,
-        name: str,
-        *,
-        above: float = -math.inf,
-        at_least: float = -math.inf,
-        below: float = math.inf,
-    ) -> float:
-        value = self._content[name]
-        number = _as_float(value)
-        if number is None or not (above < number < below and number >= at_least):
-            low = f"({above:g}" if above > at_least else f"[{at_least:g}"
-            self.fail(name, f"a number in {low}, {below:g})")
-        return number
-
-    def versions(self, name: str) -> dict[str, str]:
-        value = self._content[name]
-        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-            self.fail(name, "a mapping of package to version")
-        if not {"latentsmooth", "torch"} <= value.keys():
-            self.fail(name, "a mapping with at least latentsmooth and torch")
-        return value
-
-    def facts(self, name: str) -> dict[str, str | int]:
-        value = self._content[name]
-        if not isinstance(value, dict) or not all(
-            isinstance(fact, str) or _is_integer(fact) for fact in value.values()
-        ):
-            self.fail(name, "a mapping of strings and integers")
-        return value
-
-    def votes(self, name: str, classes: int | None) -> tuple[tuple[int, int], ...]:
-        value = self._content[name]
-        if not isinstance(value, list) or len(value) > _MAX_VOTES:
-            self.fail(name, f"a list of at most {_MAX_VOTES} pairs")
-        for pair in value:
-            if not (isinstance(pair, list) and len(pair) == 2 and all(map(_is_integer, pair))):
-                self.fail(name, "pairs of a class and a count")
-            if min(pair) < 0 or (classes is not None and pair[0] >= classes):
-                self.fail(name, "known classes and counts of at least 0")
-        counts = [count for _, count in value]
-        if counts != sorted(counts, reverse=True) or len({c for c, _ in value}) < len(value):
-            self.fail(name, "distinct classes, most votes first")
-        return tuple((chosen, count) for chosen, count in value)
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _as_float(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

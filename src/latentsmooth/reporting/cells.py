@@ -85,7 +85,7 @@ def radius_text(radius: float) -> str:
 
 def notes(summaries: Sequence[LogSummary]) -> list[str]:
     """Return what a reader must know beside the figures: one sentence or two a log."""
-    said = [_note(summary) for summary in summaries]
+    said = [each for summary in summaries for each in (_note(summary), _rule_note(summary))]
     return list(dict.fromkeys(note for note in said if note))
 
 
@@ -146,6 +146,16 @@ def _note(summary: LogSummary) -> str:
         f"be; with confidence {_confidence(summary.delta)} at most {summary.false_at_most} are: "
         f"at every radius the true certified accuracy on these images is at least the one shown "
         f"minus {lost} points."
+    )
+
+
+def _rule_note(summary: LogSummary) -> str:
+    rule = summary.manifest.rule if summary.manifest is not None else {}
+    if "goal" not in rule:
+        return ""
+    return (
+        f"{plain(summary.name)}: samples were drawn until {plain(str(rule['goal']))} was decided "
+        "for an image, no longer; other radii are what those samples happen to prove."
     )
 
 

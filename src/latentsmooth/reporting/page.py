@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
@@ -119,12 +119,22 @@ def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:
         ("samples", f"{manifest.n_select:,} to select, {manifest.n_estimate:,} to estimate"),
         ("alpha, seed", f"{manifest.alpha!r}, {manifest.seed}"),
         ("Lipschitz bound", repr(manifest.lipschitz_bound)),
-        ("head runs in", f"{manifest.precision} on {manifest.device_type}"),
+        ("stopping rule", _settings(manifest.rule)),
+        ("noise", manifest.noise),
+        ("folded into the encoder", manifest.folding or "nothing"),
+        (
+            "head runs in",
+            f"{manifest.precision}, {manifest.executor}, on {manifest.device_type}",
+        ),
         ("versions", versions),
         ("machine", machine),
         ("command", manifest.command),
         ("begun", manifest.created),
     ]
+
+
+def _settings(settings: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in settings.items())
 
 
 def _class_list(names: Sequence[str]) -> str:

@@ -1,15 +1,47 @@
-"""Votes of a head over keyed Gaussian noise around a latent."""
+"""Keyed noise around latents, the head that votes on it, and the batches that mix images."""
 
+from latentsmooth.smoothing.executor import (
+    Executor,
+    HeadExecutor,
+    ResolvedExecutor,
+    as_rows,
+    rows_as_latents,
+)
+from latentsmooth.smoothing.folding import Folded, fold
 from latentsmooth.smoothing.head import default_batch_size, prepare_head, refuse_mixing
-from latentsmooth.smoothing.noise import NOISE_CHUNK, NoiseStream, Phase
-from latentsmooth.smoothing.votes import count_votes
+from latentsmooth.smoothing.noise import (
+    NOISE_DEFINITION,
+    NoiseFiller,
+    Phase,
+    noise_filler,
+    noise_key,
+)
+from latentsmooth.smoothing.scheduler import Job, Scheduler, Votes
+from latentsmooth.smoothing.simplify import merge_batch_norm
+from latentsmooth.smoothing.stopwatch import Stopwatch
+from latentsmooth.smoothing.tuning import HeadChoice, choose_head
 
 __all__ = [
-    "NOISE_CHUNK",
-    "NoiseStream",
+    "NOISE_DEFINITION",
+    "Executor",
+    "Folded",
+    "HeadChoice",
+    "HeadExecutor",
+    "Job",
+    "NoiseFiller",
     "Phase",
-    "count_votes",
+    "ResolvedExecutor",
+    "Scheduler",
+    "Stopwatch",
+    "Votes",
+    "as_rows",
+    "choose_head",
     "default_batch_size",
+    "fold",
+    "merge_batch_norm",
+    "noise_filler",
+    "noise_key",
     "prepare_head",
     "refuse_mixing",
+    "rows_as_latents",
 ]

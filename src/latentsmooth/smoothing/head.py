@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -10,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError
-from latentsmooth.machine import ResolvedPrecision
+from latentsmooth.machine import ResolvedPrecision, dtype_of
+from latentsmooth.smoothing.simplify import merge_batch_norm
 
 __all__ = ["default_batch_size", "prepare_head", "refuse_mixing"]
 
 
 def prepare_head(head: nn.Module, *, precision: ResolvedPrecision) -> nn.Module:
-    """Copy a head for sampling: evaluation mode, channels-last, no gradients, one precision.
+    """Copy a head for sampling: evaluation mode, batch norms merged, channels-last, one precision.
 
     A certificate is about the head that voted, so prediction must use the same copy's precision.
 
@@ -27,9 +27,8 @@ def prepare_head(head: nn.Module, *, precision: ResolvedPrecision) -> nn.Module:
     Returns:
         The copy, on the head's device.
     """
-    prepared = copy.deepcopy(head).eval().requires_grad_(False)
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    prepared.to(dtype=dtype)
+    prepared = merge_batch_norm(head).eval().requires_grad_(False)
+    prepared.to(dtype=dtype_of(precision))
     return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 

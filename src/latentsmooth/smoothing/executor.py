@@ -1,0 +1,162 @@
+"""How the head runs: one precision, one batch shape, eagerly or compiled."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.machine import ResolvedPrecision, dtype_of
+from latentsmooth.smoothing.head import prepare_head
+
+__all__ = ["Executor", "HeadExecutor", "ResolvedExecutor", "as_rows", "rows_as_latents"]
+
+Executor = Literal["auto", "eager", "compiled"]
+ResolvedExecutor = Literal["eager", "compiled"]
+
+
+def as_rows(latents: Tensor) -> Tensor:
+    """Flatten latents into rows in the order the head reads them: image latents channels-last.
+
+    Shapes:
+        ``(batch, channels, height, width)`` to ``(batch, height * width * channels)``; any other
+        ``(batch, ...)`` is flattened as it is.
+    """
+    if latents.ndim == 4:
+        latents = latents.permute(0, 2, 3, 1)
+    return latents.reshape(len(latents), -1)
+
+
+def rows_as_latents(rows: Tensor, latent_shape: Sequence[int]) -> Tensor:
+    """View rows as latents, without a copy; the inverse of `as_rows`.
+
+    Example:
+        >>> latents = torch.randn(2, 3, 4, 5)
+        >>> torch.equal(rows_as_latents(as_rows(latents), (3, 4, 5)), latents)
+        True
+    """
+    if len(latent_shape) == 3:
+        channels, height, width = latent_shape
+        return rows.view(len(rows), height, width, channels).permute(0, 3, 1, 2)
+    return rows.view(len(rows), *latent_shape)
+
+
+class HeadExecutor:
+    """A head ready to classify batches of one fixed shape, from a buffer that is used again.
+
+    ``compiled`` is `torch.compile` (inductor with weight freezing on a CPU, a CUDA graph round it
+    on a GPU); where no compiler works, a warning says so and the head runs eagerly. What ran is
+    told by ``executor``: the certificate is about that program.
+
+    Args:
+        head: the trained head; a copy is prepared by `prepare_head`.
+        latent_shape: shape of one latent.
+        num_classes: outputs.
+        batch_size: latents a call.
+        precision: dtype of weights and activations.
+        executor: ``eager`` or ``compiled``.
+        device: where to run.
+
+    Raises:
+        ConfigurationError: for a batch size below one.
+        ShapeError: where the head answers in another shape than ``(batch, num_classes)``.
+    """
+
+    def __init__(
+        self,
+        head: nn.Module,
+        *,
+        latent_shape: Sequence[int],
+        num_classes: int,
+        batch_size: int,
+        precision: ResolvedPrecision,
+        executor: ResolvedExecutor,
+        device: torch.device,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigurationError(f"wanted batch_size >= 1, got {batch_size}")
+        self.latent_shape = tuple(latent_shape)
+        self.num_classes = num_classes
+        self.batch_size = batch_size
+        self.precision = precision
+        self.device = device
+        self.executor: ResolvedExecutor = "eager"
+        self.rows = torch.zeros(
+            batch_size, math.prod(self.latent_shape), dtype=dtype_of(precision), device=device
+        )
+        self._inputs = rows_as_latents(self.rows, self.latent_shape)
+        self._head = prepare_head(head, precision=precision)
+        self._classes: Callable[[Tensor], Tensor] = _Classes(self._head)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._captured: Tensor | None = None
+        self._check_shape()
+        if executor == "compiled":
+            self._compile()
+
+    def classify(self) -> Tensor:
+        """Classify what stands in ``rows``.
+
+        Returns:
+            ``(batch,)`` int64 on the device; the next call may overwrite it.
+        """
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            if self._graph is not None and self._captured is not None:
+                self._graph.replay()
+                return self._captured
+            return self._classes(self._inputs)
+
+    def _check_shape(self) -> None:
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            logits = self._head(self._inputs)
+        if tuple(logits.shape) != (self.batch_size, self.num_classes):
+            raise ShapeError(
+                f"expected logits of shape {(self.batch_size, self.num_classes)}, got "
+                f"{tuple(logits.shape)}"
+            )
+
+    def _compile(self) -> None:
+        eager = self._classes
+        try:
+            self._classes = torch.compile(eager, dynamic=False, options={"freezing": True})
+            self.classify()
+            if self.device.type == "cuda":
+                self._capture()
+            self.executor = "compiled"
+        except Exception as error:
+            # Which error a missing or broken compiler gives differs from backend to backend.
+            self._classes, self._graph = eager, None
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            warnings.warn(
+                f"torch.compile does not work here, so the head runs eagerly: {reason[0]}",
+                stacklevel=4,
+            )
+
+    def _capture(self) -> None:
+        """Record a CUDA graph, after a few calls on a side stream as capturing asks for."""
+        side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.classify()
+        torch.cuda.current_stream(self.device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            captured = self.classify()
+        self._graph, self._captured = graph, captured
+
+
+class _Classes(nn.Module):
+    """From latents to class numbers, so that compilation covers the choice as well."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, latents: Tensor) -> Tensor:
+        logits: Tensor = self.head(latents)
+        return logits.argmax(dim=1)

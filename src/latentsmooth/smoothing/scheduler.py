@@ -1,0 +1,276 @@
+"""Continuous batching: chunks of many images' samples, packed into full head batches."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.smoothing.counting import BatchCounter, PendingCounts
+from latentsmooth.smoothing.executor import HeadExecutor
+from latentsmooth.smoothing.noise import NoiseFiller, Phase
+from latentsmooth.smoothing.stopwatch import Stopwatch
+
+__all__ = ["Job", "Scheduler", "Votes"]
+
+Votes = NDArray[np.int64]
+"""``(phases, classes)``: an image's votes so far, one row a `Phase`."""
+
+_AHEAD = 4
+"""Images finished but waiting for an earlier one, at most, in multiples of those in flight."""
+
+
+class Job(Protocol):
+    """An image that wants votes.
+
+    Attributes:
+        latent: ``(m,)`` float32, in the order of `as_rows`.
+        key: of its noise, `noise_key`.
+        seconds: the scheduler adds the image's share of the time to it.
+    """
+
+    latent: Tensor
+    key: int
+    seconds: float
+
+    def step(self, votes: Votes) -> Mapping[Phase, int]:
+        """Say how many more draws of each phase are wanted; nothing at all ends the image.
+
+        Called once with zeros, then whenever all draws asked for are counted. What it answers may
+        depend on the votes alone, so that neither batches nor neighbours change a certificate.
+        """
+
+
+JobType = TypeVar("JobType", bound=Job)
+
+
+@dataclass(slots=True)
+class _Active(Generic[JobType]):
+    """An image in flight: where its latent lies, its votes, and draws asked for."""
+
+    job: JobType
+    place: int
+    slot: int
+    votes: Votes
+    drawn: list[int]
+    wanted: dict[Phase, int] = field(default_factory=dict)
+    awaited: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment(Generic[JobType]):
+    """Neighbouring rows of a batch that belong to one image and one phase."""
+
+    active: _Active[JobType]
+    phase: Phase
+    first: int
+    rows: int
+
+
+class Scheduler:
+    """Run images through the head in full batches, several images in flight.
+
+    Work comes in chunks of (image, phase, draws). A batch is filled from the oldest images first;
+    an image that is decided frees its place at once and the next one is taken in. Since the noise
+    is keyed by draw and an image's questions depend on its own votes alone, the votes are those
+    of any other order.
+
+    Args:
+        executor: the head and its batch.
+        filler: of the noise.
+        latent_sigma: standard deviation of the noise.
+        in_flight: images whose latents are held at a time.
+        profile: wait for the device after every stage, so that `stopwatch` tells where the time
+            goes on a GPU as well.
+
+    Attributes:
+        stopwatch: seconds by stage: encode, noise, head, count, statistics.
+        rows_filled: rows of the batches that were samples.
+        rows_padded: rows left empty in the last batches.
+    """
+
+    def __init__(
+        self,
+        executor: HeadExecutor,
+        filler: NoiseFiller,
+        *,
+        latent_sigma: float,
+        in_flight: int = 64,
+        profile: bool = False,
+    ) -> None:
+        if in_flight < 1:
+            raise ConfigurationError(f"wanted at least 1 image in flight, got {in_flight}")
+        self.executor = executor
+        self.latent_sigma = latent_sigma
+        self.stopwatch = Stopwatch(executor.device, waits=profile)
+        self.rows_filled = 0
+        self.rows_padded = 0
+        self._filler = filler
+        self._in_flight = in_flight
+        # A GPU works on one batch while the one before is counted; a CPU has nothing to overlap.
+        self._depth = 0 if executor.device.type == "cpu" else 1
+        self._latents = torch.zeros(0, executor.rows.shape[1], device=executor.device)
+        self._counter = BatchCounter(executor, buffers=self._depth + 2)
+
+    def run(self, jobs: Iterable[JobType]) -> Iterator[JobType]:
+        """Yield the jobs, each done, in the order given.
+
+        Args:
+            jobs: taken one by one, shortly before they are needed; making a job is the place to
+                encode its image.
+
+        Raises:
+            ShapeError: for a latent of another size than the head's.
+            Exception: whatever making a job raises, once those made before are done and yielded.
+        """
+        yield from _Run(self, jobs)
+
+
+class _Run(Generic[JobType]):
+    """One pass over jobs."""
+
+    def __init__(self, owner: Scheduler, jobs: Iterable[JobType]) -> None:
+        self._owner = owner
+        self._jobs = iter(jobs)
+        self._more = True
+        self._failure: Exception | None = None
+        self._free = list(range(owner._in_flight))[::-1]
+        self._queue: deque[_Active[JobType]] = deque()
+        self._wanted_rows = 0
+        self._launched: deque[tuple[list[_Segment[JobType]], PendingCounts]] = deque()
+        self._done: dict[int, JobType] = {}
+        self._admitted = 0
+        self._emitted = 0
+        self._clock = owner.stopwatch.worked
+
+    def __iter__(self) -> Iterator[JobType]:
+        owner = self._owner
+        size = owner.executor.batch_size
+        while True:
+            self._admit(size * (owner._depth + 1))
+            if self._queue and (self._wanted_rows >= size or not self._launched):
+                self._launch()
+            if len(self._launched) > owner._depth or (self._launched and self._wanted_rows < size):
+                self._collect()
+            while self._emitted in self._done:
+                self._emitted += 1
+                yield self._done.pop(self._emitted - 1)
+            if not (self._queue or self._launched or self._more):
+                break
+        if self._failure is not None:
+            raise self._failure
+
+    def _admit(self, rows: int) -> None:
+        window = _AHEAD * self._owner._in_flight
+        while (
+            self._more
+            and self._free
+            and self._wanted_rows < rows
+            and self._admitted - self._emitted < window
+        ):
+            watch = self._owner.stopwatch
+            try:
+                with watch("encode") as encoding:
+                    job = next(self._jobs, None)
+                    if job is not None:
+                        slot = self._take_in(job.latent)
+            except Exception as error:
+                # Images before this one are finished first: nothing of theirs is lost.
+                self._failure, self._more = error, False
+                return
+            if job is None:
+                self._more = False
+                return
+            job.seconds += encoding.seconds
+            shape = (len(Phase), self._owner.executor.num_classes)
+            active = _Active(job, self._admitted, slot, np.zeros(shape, np.int64), [0] * len(Phase))
+            self._admitted += 1
+            self._ask(active)
+
+    def _take_in(self, latent: Tensor) -> int:
+        owner = self._owner
+        width = owner.executor.rows.shape[1]
+        if tuple(latent.shape) != (width,):
+            raise ShapeError(f"expected a latent of {width} elements, got {tuple(latent.shape)}")
+        slot = self._free[-1]
+        if slot >= len(owner._latents):
+            grown = min(owner._in_flight, max(4, 2 * (slot + 1)))
+            added = owner._latents.new_zeros(grown - len(owner._latents), width)
+            owner._latents = torch.cat([owner._latents, added])
+        owner._latents[slot].copy_(latent)
+        return self._free.pop()
+
+    def _ask(self, active: _Active[JobType]) -> None:
+        with self._owner.stopwatch("statistics") as asking:
+            wanted = {
+                phase: count for phase, count in active.job.step(active.votes).items() if count > 0
+            }
+        active.job.seconds += asking.seconds
+        if not wanted:
+            self._free.append(active.slot)
+            self._done[active.place] = active.job
+            return
+        active.wanted = wanted
+        active.awaited = sum(wanted.values())
+        self._wanted_rows += active.awaited
+        self._queue.append(active)
+
+    def _launch(self) -> None:
+        owner = self._owner
+        segments = self._pack(owner.executor.batch_size)
+        with owner.stopwatch("count"):
+            plan = owner._counter.load(
+                [(s.active.slot, s.active.job.key, s.phase, s.first, s.rows) for s in segments]
+            )
+        with owner.stopwatch("noise"):
+            owner._filler.fill(
+                owner.executor.rows, owner._latents, plan, latent_sigma=owner.latent_sigma
+            )
+        with owner.stopwatch("head"):
+            classes = owner.executor.classify()
+        with owner.stopwatch("count"):
+            counts = owner._counter.count(classes)
+        self._launched.append((segments, counts))
+        used = sum(segment.rows for segment in segments)
+        owner.rows_filled += used
+        owner.rows_padded += owner.executor.batch_size - used
+
+    def _pack(self, room: int) -> list[_Segment[JobType]]:
+        segments = []
+        while room and self._queue:
+            active = self._queue[0]
+            phase, count = next(iter(active.wanted.items()))
+            rows = min(room, count)
+            segments.append(_Segment(active, phase, active.drawn[phase], rows))
+            active.drawn[phase] += rows
+            room -= rows
+            self._wanted_rows -= rows
+            if rows < count:
+                active.wanted[phase] = count - rows
+            else:
+                del active.wanted[phase]
+            if not active.wanted:
+                self._queue.popleft()
+        return segments
+
+    def _collect(self) -> None:
+        segments, counts = self._launched.popleft()
+        watch = self._owner.stopwatch
+        with watch("count"):
+            votes = counts.wait()
+        share = (watch.worked - self._clock) / sum(segment.rows for segment in segments)
+        self._clock = watch.worked
+        for segment, found in zip(segments, votes, strict=True):
+            active = segment.active
+            active.votes[segment.phase] += found
+            active.awaited -= segment.rows
+            active.job.seconds += share * segment.rows
+            if active.awaited == 0:
+                self._ask(active)

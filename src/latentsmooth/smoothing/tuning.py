@@ -1,0 +1,203 @@
+"""Choose how the head runs by a short measurement, and remember it for the next time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from latentsmooth.machine import ResolvedPrecision, cache_folder, processor_name
+from latentsmooth.smoothing.executor import Executor, HeadExecutor, ResolvedExecutor
+from latentsmooth.version import __version__
+
+__all__ = ["HeadChoice", "choose_head"]
+
+_SIZES = {"cpu": (32, 64, 128, 256, 512), "other": (128, 256, 512, 1024, 2048, 4096)}
+_MOST_ELEMENTS = {"cpu": 1 << 26, "other": 1 << 30}
+_SECONDS_A_SIZE = 0.25
+_MOST_SECONDS_A_SIZE = 2.0
+_WORTH_COMPILING = 120.0
+"""Seconds of eager work from which trying compilation, some tens of seconds, may pay."""
+_CLEARLY = 1.03
+_HOPELESS = 0.9
+"""Share of the best speed below which larger batches are not tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadChoice:
+    """How to run a head: the way, latents a batch, and the latents a second that were seen."""
+
+    executor: ResolvedExecutor
+    batch_size: int
+    rate: float
+
+
+def choose_head(
+    head: nn.Module,
+    *,
+    latent_shape: Sequence[int],
+    num_classes: int,
+    precision: ResolvedPrecision,
+    device: torch.device,
+    executor: Executor = "auto",
+    workload: int | None = None,
+    memory: Path | None = None,
+) -> HeadChoice:
+    """Measure a head at several batch sizes, eagerly and compiled, and take the fastest.
+
+    What was found is remembered by the head's architecture (weights don't change the speed), the
+    machine, the threads and the versions, so that a second run starts at once.
+
+    Args:
+        head: the trained head.
+        latent_shape: shape of one latent.
+        num_classes: its outputs.
+        precision: of the head.
+        device: where it runs.
+        executor: the only way to try, or ``auto`` for both; ``auto`` tries compilation only where
+            the eager head would need minutes for the workload.
+        workload: latents to be classified, where known.
+        memory: the file that remembers (default in `cache_folder`).
+
+    Returns:
+        The choice.
+    """
+    kind = "cpu" if device.type == "cpu" else "other"
+    most = max(1, _MOST_ELEMENTS[kind] // max(1, math.prod(latent_shape)))
+    sizes = [size for size in _SIZES[kind] if size <= most] or [min(most, _SIZES[kind][0])]
+
+    def rate(way: ResolvedExecutor, size: int) -> float:
+        made = HeadExecutor(
+            head,
+            latent_shape=latent_shape,
+            num_classes=num_classes,
+            batch_size=size,
+            precision=precision,
+            executor=way,
+            device=device,
+        )
+        return _rate(made) if made.executor == way else 0.0
+
+    kept = _Memory(memory or cache_folder() / "head-speeds.json")
+    key = _key(head, latent_shape, precision, device)
+    found: list[HeadChoice] = []
+    if executor != "compiled":
+        found.append(kept.recall(f"{key}:eager", lambda: _best("eager", sizes, rate)))
+    if executor == "eager":
+        return found[0]
+    known = kept.look_up(f"{key}:compiled")
+    if known is None and found and workload is not None:
+        known = None if workload / max(found[0].rate, 1e-9) > _WORTH_COMPILING else found[0]
+    if known is None:
+        start = found[0].batch_size if found else sizes[len(sizes) // 2]
+        known = kept.recall(f"{key}:compiled", lambda: _climb("compiled", start, most, rate))
+    return max([*found, known], key=lambda choice: choice.rate)
+
+
+def _best(
+    way: ResolvedExecutor, sizes: Sequence[int], rate: Callable[[ResolvedExecutor, int], float]
+) -> HeadChoice:
+    """Try every size; of nearly equal ones the smaller, which wastes less at the end of a run."""
+    best = HeadChoice(way, sizes[0], 0.0)
+    for size in sizes:
+        seen = rate(way, size)
+        if seen < best.rate * _HOPELESS:
+            break
+        if seen > best.rate * _CLEARLY:
+            best = HeadChoice(way, size, seen)
+    return best
+
+
+def _climb(
+    way: ResolvedExecutor, start: int, most: int, rate: Callable[[ResolvedExecutor, int], float]
+) -> HeadChoice:
+    """Double the size while that pays: every size tried costs a compilation."""
+    best = HeadChoice(way, start, rate(way, start))
+    while 2 * best.batch_size <= most:
+        seen = rate(way, 2 * best.batch_size)
+        if seen <= best.rate * _CLEARLY:
+            break
+        best = HeadChoice(way, 2 * best.batch_size, seen)
+    return best
+
+
+def _rate(executor: HeadExecutor) -> float:
+    """Latents a second, after a first call that allocates and builds kernels."""
+
+    def call() -> None:
+        executor.classify()
+        if executor.device.type == "cuda":
+            torch.cuda.synchronize(executor.device)
+
+    executor.rows.normal_()
+    call()
+    times: list[float] = []
+    while sum(times) < _SECONDS_A_SIZE or (len(times) < 3 and sum(times) < _MOST_SECONDS_A_SIZE):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return executor.batch_size / sorted(times)[len(times) // 2]
+
+
+def _key(
+    head: nn.Module,
+    latent_shape: Sequence[int],
+    precision: ResolvedPrecision,
+    device: torch.device,
+) -> str:
+    machine = processor_name()
+    if device.type == "cuda":
+        machine = torch.cuda.get_device_name(device)
+    parts = (
+        f"{__version__} {torch.__version__}",
+        f"{machine} {device.type} {torch.get_num_threads()}",
+        f"{precision} {tuple(latent_shape)} {head}",
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+class _Memory:
+    """A small JSON file of choices; one that cannot be read or written is done without."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def look_up(self, key: str) -> HeadChoice | None:
+        entry = self._read().get(key)
+        if not isinstance(entry, list) or len(entry) != 3:
+            return None
+        way, size, rate = entry
+        if way not in ("eager", "compiled") or type(size) is not int or size < 1:
+            return None
+        return HeadChoice(way, size, rate) if isinstance(rate, float) and rate >= 0 else None
+
+    def recall(self, key: str, measure: Callable[[], HeadChoice]) -> HeadChoice:
+        known = self.look_up(key)
+        if known is not None:
+            return known
+        found = measure()
+        content = self._read() | {key: [found.executor, found.batch_size, found.rate]}
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle, draft = tempfile.mkstemp(dir=self._path.parent, suffix=".json")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(content, file)
+            Path(draft).replace(self._path)
+        return found
+
+    def _read(self) -> dict[str, object]:
+        try:
+            content = json.loads(self._path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
