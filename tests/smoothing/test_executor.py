@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.machine import ResolvedPrecision
@@ -22,6 +22,7 @@ from latentsmooth.smoothing import (
     rows_as_latents,
     tuning,
 )
+from latentsmooth.smoothing.executor import _Classes, _with_code_of_its_own
 
 CPU = torch.device("cpu")
 SHAPE = (3, 8, 8)
@@ -87,6 +88,16 @@ def test_the_compiled_head_answers_as_the_eager_one() -> None:
     assert torch.equal(eager.classify(), compiled.classify())
     compiled.rows.zero_()
     assert len(set(compiled.classify().tolist())) == 1
+
+
+def test_compiled_heads_do_not_share_what_is_compiled_by_code() -> None:
+    """Torch keeps eight programs a code object and runs any others eagerly without a word."""
+    heads = [_Classes(head()) for _ in range(3)]
+    functions = [_with_code_of_its_own(each) for each in heads]
+    codes = {id(function.__func__.__code__) for function in functions}  # type: ignore[attr-defined]
+    assert len(codes) == 3
+    latents = torch.randn(4, *SHAPE)
+    assert torch.equal(functions[0](latents), heads[0](latents))
 
 
 def test_without_a_compiler_the_head_runs_eagerly_and_says_so(

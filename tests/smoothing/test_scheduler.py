@@ -114,6 +114,19 @@ def test_batches_are_full_but_for_the_last_ones() -> None:
     assert engine.rows_padded < 0.05 * drawn
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_last_images_are_drawn_ahead_of_their_questions(count: int) -> None:
+    engine = scheduler(batch_size=100)
+    rounds = [{Phase.SELECT: 5, Phase.ESTIMATE: 7}] + [{Phase.ESTIMATE: 11}] * 40
+    done = list(engine.run([Counting(number, rounds) for number in range(count)]))
+    for job in done:
+        assert np.array_equal(job.votes, counted(job))
+        assert job.votes.sum() >= 12 + 40 * 11
+    batches = (engine.rows_filled + engine.rows_ahead + engine.rows_padded) / 100
+    assert batches <= 2 + sum(int(job.votes.sum()) for job in done) / 100 * 1.5
+    assert engine.rows_padded < 100
+
+
 def test_padding_and_phases_are_never_counted() -> None:
     engine = scheduler(batch_size=1000)
     [job] = engine.run([Counting(1, [{Phase.PREDICT: 3}])])

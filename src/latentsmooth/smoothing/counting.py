@@ -20,16 +20,22 @@ Piece = tuple[int, int, int, int, int]
 class PendingCounts:
     """Votes on their way from the device."""
 
-    def __init__(self, counts: Tensor, ready: torch.cuda.Event | None) -> None:
+    def __init__(
+        self, counts: Tensor, answers: Tensor, ready: torch.cuda.Event | None = None
+    ) -> None:
         self._counts = counts
+        self._answers = answers
         self._ready = ready
 
-    def wait(self) -> NDArray[np.int64]:
-        """Return ``(pieces, classes)`` votes, once they are there."""
+    def wait(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return, once they are there, the votes and the answers drawn ahead.
+
+        Returns:
+            ``(pieces, classes)`` votes, and ``(rows,)`` classes of the rows drawn ahead.
+        """
         if self._ready is not None:
             self._ready.synchronize()
-        counted: NDArray[np.int64] = self._counts.numpy()
-        return counted
+        return self._counts.numpy(), self._answers.numpy()
 
 
 class BatchCounter:
@@ -50,10 +56,15 @@ class BatchCounter:
         ]
         self._turn = 0
         self._pieces = 0
+        self._ahead = slice(0, 0)
         self._groups = torch.zeros(0, dtype=torch.int64)
 
-    def load(self, pieces: Sequence[Piece]) -> Tensor:
+    def load(self, pieces: Sequence[Piece], ahead: Sequence[Piece] = ()) -> Tensor:
         """Lay out a batch.
+
+        Args:
+            pieces: whose votes are counted.
+            ahead: whose answers are wanted one by one, since it is open how many will count.
 
         Returns:
             ``(batch, 4)`` int64 on the device: slot, key, phase and draw of every row, as
@@ -63,12 +74,16 @@ class BatchCounter:
         self._turn = (self._turn + 1) % len(self._plans)
         cells = plan.numpy()
         start = 0
-        for number, (slot, key, phase, first, rows) in enumerate(pieces):
+        counted = 0
+        for number, (slot, key, phase, first, rows) in enumerate([*pieces, *ahead]):
             piece = cells[start : start + rows]
-            piece[:, 0], piece[:, 1], piece[:, 2], piece[:, 4] = slot, key, phase, number
+            group = min(number, len(pieces))  # the group after the last is not looked at
+            piece[:, 0], piece[:, 1], piece[:, 2], piece[:, 4] = slot, key, phase, group
             piece[:, 3] = np.arange(first, first + rows)
             start += rows
+            counted = start if number < len(pieces) else counted
         cells[start:] = (-1, 0, 0, 0, len(pieces))
+        self._ahead = slice(counted, start)
         there = plan.to(self._device, non_blocking=True)
         self._pieces = len(pieces)
         self._groups = there[:, 4]
@@ -86,10 +101,15 @@ class BatchCounter:
         counts = torch.zeros((self._pieces + 1) * each, dtype=torch.int64, device=self._device)
         counts.scatter_add_(0, cells, torch.ones_like(cells))
         counts = counts[: self._pieces * each].view(self._pieces, each)
+        answers = classes[self._ahead]
         if not self._pins:
-            return PendingCounts(counts.cpu(), None)
-        back = torch.empty(counts.shape, dtype=torch.int64, pin_memory=True)
-        back.copy_(counts, non_blocking=True)
+            return PendingCounts(counts.cpu(), answers.cpu().clone())
         ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        votes, ahead = self._brought_back(counts), self._brought_back(answers)
         ready.record(torch.cuda.current_stream(self._device))
-        return PendingCounts(back, ready)
+        return PendingCounts(votes, ahead, ready)
+
+    @staticmethod
+    def _brought_back(there: Tensor) -> Tensor:
+        here = torch.empty(there.shape, dtype=torch.int64, pin_memory=True)
+        return here.copy_(there, non_blocking=True)

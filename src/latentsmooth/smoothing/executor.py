@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from types import FunctionType, MethodType
 from typing import Literal
 
 import torch
@@ -120,9 +121,10 @@ class HeadExecutor:
             )
 
     def _compile(self) -> None:
-        eager = self._classes
+        eager = _Classes(self._head)
         try:
-            self._classes = torch.compile(eager, dynamic=False, options={"freezing": True})
+            own = _with_code_of_its_own(eager)
+            self._classes = torch.compile(own, dynamic=False, options={"freezing": True})
             self.classify()
             if self.device.type == "cuda":
                 self._capture()
@@ -160,3 +162,17 @@ class _Classes(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         logits: Tensor = self.head(latents)
         return logits.argmax(dim=1)
+
+
+def _with_code_of_its_own(module: _Classes) -> Callable[[Tensor], Tensor]:
+    """The module's forward with its own code object.
+
+    What is compiled is kept by code object, eight versions at most, and anything beyond runs
+    eagerly without a word: heads that shared one would soon be that many.
+    """
+    shared = _Classes.forward
+    own = FunctionType(
+        shared.__code__.replace(), shared.__globals__, shared.__name__, shared.__defaults__
+    )
+    forward: Callable[[Tensor], Tensor] = MethodType(own, module)
+    return forward

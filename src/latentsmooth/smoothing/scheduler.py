@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from latentsmooth.errors import ConfigurationError, ShapeError
-from latentsmooth.smoothing.counting import BatchCounter, PendingCounts
+from latentsmooth.smoothing.counting import BatchCounter, PendingCounts, Piece
 from latentsmooth.smoothing.executor import HeadExecutor
 from latentsmooth.smoothing.noise import NoiseFiller, Phase
 from latentsmooth.smoothing.stopwatch import Stopwatch
@@ -62,6 +62,17 @@ class _Active(Generic[JobType]):
     drawn: list[int]
     wanted: dict[Phase, int] = field(default_factory=dict)
     awaited: int = 0
+    rounds: int = 0
+    ahead: dict[Phase, NDArray[np.int64]] = field(default_factory=dict)
+
+    def take(self, phase: Phase, count: int) -> int:
+        """Count answers drawn ahead, at most so many; return how many there were."""
+        answers = self.ahead.get(phase)
+        if answers is None:
+            return 0
+        self.votes[phase] += np.bincount(answers[:count], minlength=self.votes.shape[1])
+        self.ahead[phase] = answers[count:]
+        return min(count, len(answers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,20 @@ class _Segment(Generic[JobType]):
     first: int
     rows: int
 
+    @property
+    def piece(self) -> Piece:
+        """The segment as `BatchCounter` wants it."""
+        return (self.active.slot, self.active.job.key, self.phase, self.first, self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch(Generic[JobType]):
+    """A batch on its way: rows asked for, rows drawn ahead, and the votes to come."""
+
+    asked: list[_Segment[JobType]]
+    ahead: list[_Segment[JobType]]
+    counts: PendingCounts
+
 
 class Scheduler:
     """Run images through the head in full batches, several images in flight.
@@ -80,7 +105,8 @@ class Scheduler:
     Work comes in chunks of (image, phase, draws). A batch is filled from the oldest images first;
     an image that is decided frees its place at once and the next one is taken in. Since the noise
     is keyed by draw and an image's questions depend on its own votes alone, the votes are those
-    of any other order.
+    of any other order. Where no image is left to fill a batch, those that have asked repeatedly
+    get their next draws ahead of being asked for; they count only if they are.
 
     Args:
         executor: the head and its batch.
@@ -92,7 +118,8 @@ class Scheduler:
 
     Attributes:
         stopwatch: seconds by stage: encode, noise, head, count, statistics.
-        rows_filled: rows of the batches that were samples.
+        rows_filled: rows of the batches that were asked for.
+        rows_ahead: rows drawn ahead.
         rows_padded: rows left empty in the last batches.
     """
 
@@ -111,6 +138,7 @@ class Scheduler:
         self.latent_sigma = latent_sigma
         self.stopwatch = Stopwatch(executor.device, waits=profile)
         self.rows_filled = 0
+        self.rows_ahead = 0
         self.rows_padded = 0
         self._filler = filler
         self._in_flight = in_flight
@@ -144,7 +172,7 @@ class _Run(Generic[JobType]):
         self._free = list(range(owner._in_flight))[::-1]
         self._queue: deque[_Active[JobType]] = deque()
         self._wanted_rows = 0
-        self._launched: deque[tuple[list[_Segment[JobType]], PendingCounts]] = deque()
+        self._launched: deque[_Batch[JobType]] = deque()
         self._done: dict[int, JobType] = {}
         self._admitted = 0
         self._emitted = 0
@@ -209,9 +237,7 @@ class _Run(Generic[JobType]):
 
     def _ask(self, active: _Active[JobType]) -> None:
         with self._owner.stopwatch("statistics") as asking:
-            wanted = {
-                phase: count for phase, count in active.job.step(active.votes).items() if count > 0
-            }
+            wanted = self._missing(active)
         active.job.seconds += asking.seconds
         if not wanted:
             self._free.append(active.slot)
@@ -222,13 +248,25 @@ class _Run(Generic[JobType]):
         self._wanted_rows += active.awaited
         self._queue.append(active)
 
+    def _missing(self, active: _Active[JobType]) -> dict[Phase, int]:
+        """What the image asks for and was not drawn ahead; nothing where it is done."""
+        while True:
+            active.rounds += 1
+            asked = {phase: n for phase, n in active.job.step(active.votes).items() if n > 0}
+            wanted = {phase: n - active.take(phase, n) for phase, n in asked.items()}
+            wanted = {phase: n for phase, n in wanted.items() if n > 0}
+            if wanted or not asked:
+                return wanted
+
     def _launch(self) -> None:
         owner = self._owner
-        segments = self._pack(owner.executor.batch_size)
+        size = owner.executor.batch_size
+        asked = self._pack(size)
+        filled = sum(segment.rows for segment in asked)
+        ahead = self._draw_ahead(asked, size - filled)
         with owner.stopwatch("count"):
-            plan = owner._counter.load(
-                [(s.active.slot, s.active.job.key, s.phase, s.first, s.rows) for s in segments]
-            )
+            pieces = [[segment.piece for segment in segments] for segments in (asked, ahead)]
+            plan = owner._counter.load(*pieces)
         with owner.stopwatch("noise"):
             owner._filler.fill(
                 owner.executor.rows, owner._latents, plan, latent_sigma=owner.latent_sigma
@@ -237,10 +275,10 @@ class _Run(Generic[JobType]):
             classes = owner.executor.classify()
         with owner.stopwatch("count"):
             counts = owner._counter.count(classes)
-        self._launched.append((segments, counts))
-        used = sum(segment.rows for segment in segments)
-        owner.rows_filled += used
-        owner.rows_padded += owner.executor.batch_size - used
+        self._launched.append(_Batch(asked, ahead, counts))
+        owner.rows_filled += filled
+        owner.rows_ahead += sum(segment.rows for segment in ahead)
+        owner.rows_padded += size - filled - sum(segment.rows for segment in ahead)
 
     def _pack(self, room: int) -> list[_Segment[JobType]]:
         segments = []
@@ -248,8 +286,7 @@ class _Run(Generic[JobType]):
             active = self._queue[0]
             phase, count = next(iter(active.wanted.items()))
             rows = min(room, count)
-            segments.append(_Segment(active, phase, active.drawn[phase], rows))
-            active.drawn[phase] += rows
+            segments.append(self._segment(active, phase, rows))
             room -= rows
             self._wanted_rows -= rows
             if rows < count:
@@ -260,17 +297,43 @@ class _Run(Generic[JobType]):
                 self._queue.popleft()
         return segments
 
+    def _draw_ahead(self, asked: Sequence[_Segment[JobType]], room: int) -> list[_Segment[JobType]]:
+        """Fill the room that is left with draws that images of this batch may ask for next.
+
+        Only images whose question this batch completes: what is drawn ahead is then there when
+        they ask again, and counts from where they stand.
+        """
+        last = {s.active.place: s for s in asked if not s.active.wanted and s.active.rounds > 1}
+        segments = []
+        for left, segment in zip(range(len(last), 0, -1), last.values(), strict=True):
+            rows = room // left
+            if rows:
+                segments.append(self._segment(segment.active, segment.phase, rows))
+                room -= rows
+        return segments
+
+    def _segment(self, active: _Active[JobType], phase: Phase, rows: int) -> _Segment[JobType]:
+        segment = _Segment(active, phase, active.drawn[phase], rows)
+        active.drawn[phase] += rows
+        return segment
+
     def _collect(self) -> None:
-        segments, counts = self._launched.popleft()
+        batch = self._launched.popleft()
         watch = self._owner.stopwatch
         with watch("count"):
-            votes = counts.wait()
+            votes, answers = batch.counts.wait()
+        segments = [*batch.asked, *batch.ahead]
         share = (watch.worked - self._clock) / sum(segment.rows for segment in segments)
         self._clock = watch.worked
-        for segment, found in zip(segments, votes, strict=True):
+        for segment in segments:
+            segment.active.job.seconds += share * segment.rows
+        start = 0
+        for segment in batch.ahead:
+            segment.active.ahead[segment.phase] = answers[start : start + segment.rows]
+            start += segment.rows
+        for segment, found in zip(batch.asked, votes, strict=True):
             active = segment.active
             active.votes[segment.phase] += found
             active.awaited -= segment.rows
-            active.job.seconds += share * segment.rows
             if active.awaited == 0:
                 self._ask(active)
