@@ -46,6 +46,7 @@ def test_orthogonal_layers_of_the_head_do_not_decay() -> None:
         if group["weight_decay"]
         for parameter in group["params"]
     }
+    assert isinstance(model.head, nn.Sequential)
     first, last = model.head[0], model.head[-1]
     assert isinstance(first, OrthogonalConv2d)
     assert not any(id(parameter) in decayed for parameter in first.parameters())

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from latentsmooth.cli import audit, certify, demo, predict, report, train
+from latentsmooth.cli import audit, bench, certify, demo, predict, report, train
 from latentsmooth.cli.arguments import UsageError
 from latentsmooth.errors import LatentSmoothError
 from latentsmooth.reporting import plain
@@ -26,6 +26,7 @@ COMMANDS: dict[str, ModuleType] = {
     "predict": predict,
     "audit": audit,
     "report": report,
+    "bench": bench,
 }
 
 DESCRIPTION = """

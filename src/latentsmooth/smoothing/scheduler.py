@@ -118,6 +118,7 @@ class Scheduler:
 
     Attributes:
         stopwatch: seconds by stage: encode, noise, head, count, statistics.
+        batches: batches run so far.
         rows_filled: rows of the batches that were asked for.
         rows_ahead: rows drawn ahead.
         rows_padded: rows left empty in the last batches.
@@ -137,6 +138,7 @@ class Scheduler:
         self.executor = executor
         self.latent_sigma = latent_sigma
         self.stopwatch = Stopwatch(executor.device, waits=profile)
+        self.batches = 0
         self.rows_filled = 0
         self.rows_ahead = 0
         self.rows_padded = 0
@@ -276,6 +278,7 @@ class _Run(Generic[JobType]):
         with owner.stopwatch("count"):
             counts = owner._counter.count(classes)
         self._launched.append(_Batch(asked, ahead, counts))
+        owner.batches += 1
         owner.rows_filled += filled
         owner.rows_ahead += sum(segment.rows for segment in ahead)
         owner.rows_padded += size - filled - sum(segment.rows for segment in ahead)
