@@ -66,13 +66,17 @@ def dtype_of(precision: ResolvedPrecision) -> torch.dtype:
     return dtypes[precision]
 
 
-def cache_folder() -> Path:
+def cache_folder() -> Path | None:
     """Return the folder for what can be made again: built kernels, measured batch sizes.
 
-    It is ``latentsmooth`` under ``$XDG_CACHE_HOME``, or under the home folder's ``.cache``.
+    It is ``latentsmooth`` under ``$XDG_CACHE_HOME``, or under the home folder's ``.cache``;
+    ``None`` for a user without a home.
     """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "latentsmooth"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "latentsmooth"
+    except RuntimeError:
+        return None
 
 
 def describe_machine(device: torch.device) -> dict[str, str | int]:

@@ -28,8 +28,9 @@ from latentsmooth.certification import (
 )
 from latentsmooth.certification.rules import More, PreparedRule, RadiusAtLeast, Setting, Verdict
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
+from latentsmooth.lipschitz import register_rule
 from latentsmooth.machine import Precision
-from tests.certification.half_space import HalfSpaceClassifier
+from tests.certification.half_space import HalfSpaceClassifier, Scale
 
 
 def images_with_mean(*means: float) -> Tensor:
@@ -100,13 +101,9 @@ def test_real_certifications_exceed_the_true_radius_at_most_alpha_of_the_time() 
     [image] = images_with_mean(0.75)
     margin = classifier.latent_margin(image)
     alpha, runs = 0.01, 20_000
-    wrong = sum(
-        certifier.certify_image(
-            image, index=index, n_select=20, n_estimate=500, alpha=alpha
-        ).latent_radius
-        > margin
-        for index in range(runs)
-    )
+    rule = FixedRule(n_select=20, n_estimate=500, alpha=alpha)
+    items = (LabelledTensor(image=image, index=index) for index in range(runs))
+    wrong = sum(made.latent_radius > margin for made in certifier.certify(items, rule))
     assert binomtest(wrong, runs, alpha, alternative="greater").pvalue > 1e-3
     assert wrong > 50, "a bound that is never wrong is too loose to have been tested"
 
@@ -215,6 +212,110 @@ def test_folding_keeps_the_smoothed_classifier_and_its_radius() -> None:
         assert 0.9 * abs(margin) < made.latent_radius < abs(margin)
 
 
+def test_a_prediction_inside_the_loop_changes_no_certificate() -> None:
+    classifier = network_classifier()
+    images = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    items = [LabelledTensor(image=image, index=index) for index, image in enumerate(images)]
+    rule = FixedRule(n_select=50, n_estimate=700)
+    wanted = timeless(list(Certifier(classifier).certify(items, rule)))
+    certifier = Certifier(classifier, batch_size=64, in_flight=2)
+    made = []
+    for certificate in certifier.certify(items, rule):
+        made.append(certificate)
+        certifier.predict_image(1 - images[certificate.index], index=100)
+    assert timeless(made) == wanted
+
+
+def test_noise_that_float32_would_round_away_is_refused() -> None:
+    class Far(Scale):
+        def forward(self, images: Tensor) -> Tensor:
+            return images * self.factor + 1e8
+
+    register_rule(Far)(lambda module: abs(module.factor))
+    classifier = HalfSpaceClassifier(threshold=1.0)
+    classifier.encoder = Far(1.0)
+    with pytest.raises(DataError, match=r"leave room for noise of 0.5, got values of up to 1e\+08"):
+        certify(classifier, images_with_mean(0.5), n_estimate=10)
+
+
+@pytest.mark.parametrize("sigma", [0.12, 0.35, 0.7, 0.3])
+def test_the_radius_is_of_the_noise_as_drawn(sigma: float) -> None:
+    [made] = certify(HalfSpaceClassifier(sigma=sigma), images_with_mean(1.0), n_estimate=1000)
+    drawn = float(np.float32(sigma))
+    assert made.latent_radius <= min(sigma, drawn) * float(norm.ppf(made.p_lower))
+    assert made.latent_radius == pytest.approx(sigma * float(norm.ppf(made.p_lower)), rel=1e-6)
+
+
+@pytest.mark.parametrize("sigma", [1e39, 1e-46])
+def test_noise_beyond_float32_is_refused(sigma: float) -> None:
+    with pytest.raises(ConfigurationError, match="within float32's range"):
+        certify(HalfSpaceClassifier(sigma=sigma), images_with_mean(1.0), n_estimate=10)
+
+
+def test_heads_whose_scores_are_not_finite_are_refused() -> None:
+    class Overflowing(nn.Module):
+        def forward(self, latents: Tensor) -> Tensor:
+            scores = latents.flatten(1)[:, :2] * 1e5
+            return scores * 10
+
+    classifier = HalfSpaceClassifier(threshold=1.0)
+    classifier.head = Overflowing()
+    images = images_with_mean(0.5)
+    assert certify(classifier, images, n_estimate=100)[0].n_used == 200
+    with pytest.raises(DataError, match="not finite in float16"):
+        certify(classifier, images, n_estimate=100, precision="float16")
+
+
+@pytest.mark.parametrize("from_rows", [2, 32])
+def test_mixing_is_found_at_the_batch_size_of_the_votes(from_rows: int) -> None:
+    class Mixing(nn.Module):
+        def forward(self, latents: Tensor) -> Tensor:
+            scores = latents.flatten(1)[:, :3].clone()
+            if len(latents) >= from_rows:
+                scores = scores - scores.mean(0)
+            scores[:, 2] = -torch.inf  # a class ruled out must not hide it
+            return scores
+
+    classifier = HalfSpaceClassifier()
+    classifier.head, classifier.class_names = Mixing(), ("a", "b", "c")
+    with pytest.raises(ConfigurationError, match="must not depend on one another"):
+        certify(classifier, images_with_mean(0.5), n_estimate=10)
+
+
+def test_a_layer_whose_forward_was_replaced_is_not_folded() -> None:
+    classifier = Narrowing(factor=2.0, threshold=1.0)
+    assert isinstance(classifier.head, nn.Sequential)
+    dense = classifier.head[1]
+    plain = dense.forward
+    dense.forward = lambda latents: plain(latents).flip(1)
+    certifier = Certifier(classifier)
+    assert certifier.folding == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_estimate": 1e3}, "n_estimate as a whole number >= 1, got 1000.0"),
+        ({"n_select": True}, "n_select as a whole number"),
+        ({"batch_size": 2.5}, "batch_size as a whole number"),
+        ({"seed": 1.5}, "seed as a whole number"),
+    ],
+)
+def test_numbers_that_are_not_whole_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        certify(HalfSpaceClassifier(), images_with_mean(0.5), **arguments)
+
+
+def test_numbers_of_numpy_are_plain_numbers_in_the_rule() -> None:
+    rule = FixedRule(n_estimate=np.int64(500), alpha=np.float64(0.01))  # type: ignore[arg-type]
+    assert {type(value) for value in rule.settings().values()} == {str, int, float}
+
+
+def test_arrays_are_no_images() -> None:
+    with pytest.raises(DataError, match="torch tensor, got ndarray"):
+        certify(HalfSpaceClassifier(), np.zeros((1, 1, 2, 2)))  # type: ignore[arg-type]
+
+
 def test_seed_and_index_change_the_votes() -> None:
     classifier = HalfSpaceClassifier(threshold=1.0)
     image = images_with_mean(0.6)
@@ -287,7 +388,7 @@ class Averaging(nn.Module):
 def test_heads_whose_answers_depend_on_their_batch_are_refused(precision: Precision) -> None:
     classifier = HalfSpaceClassifier()
     classifier.head = Averaging()
-    with pytest.raises(ConfigurationError, match=r"differ by .* with the rest of its batch"):
+    with pytest.raises(ConfigurationError, match=r"differ by .* with the rest of a batch"):
         Certifier(classifier, precision=precision)
     classifier.head = nn.Sequential(
         nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(4, 2)
@@ -338,13 +439,13 @@ def test_wrong_arguments_are_named() -> None:
     classifier, image = HalfSpaceClassifier(), images_with_mean(0.5)
     with pytest.raises(ConfigurationError, match="alpha between 0 and 1, got 2"):
         certify(classifier, image, alpha=2.0)
-    with pytest.raises(ConfigurationError, match="batch_size >= 1"):
+    with pytest.raises(ConfigurationError, match="batch_size as a whole number >= 1"):
         certify(classifier, image, batch_size=0)
-    with pytest.raises(ConfigurationError, match="seed >= 0"):
+    with pytest.raises(ConfigurationError, match="seed as a whole number >= 0"):
         certify(classifier, image, seed=-1)
-    with pytest.raises(ConfigurationError, match="at least one draw a phase"):
+    with pytest.raises(ConfigurationError, match="n_estimate as a whole number >= 1, got 0"):
         certify(classifier, image, n_estimate=0)
-    with pytest.raises(ConfigurationError, match="at least 1 sample, got 0"):
+    with pytest.raises(ConfigurationError, match="n_samples as a whole number >= 1, got 0"):
         predict(classifier, image, n_samples=0)
     with pytest.raises(ConfigurationError, match="unknown executor 'fast'"):
         certify(classifier, image, executor="fast")  # type: ignore[arg-type]

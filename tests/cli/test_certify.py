@@ -112,6 +112,17 @@ def test_another_rule_may_not_be_appended(
     assert log.read_bytes() == before
 
 
+def test_a_goal_that_cannot_be_reached_leaves_no_log(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.jsonl"
+    command = [*certify(model, path, limit=2), *SEQUENTIAL]
+    assert main([*command, "--goal=radius>=9"]) == 1
+    assert "a radius that 3000 draws can prove" in capsys.readouterr().err
+    assert not path.exists()
+    assert main(command) == 0
+
+
 def has_lines(path: Path, wanted: int) -> bool:
     return path.exists() and path.read_bytes().count(b"\n") > wanted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +43,10 @@ _MANIFEST = Manifest(
 
 
 def manifest(**changes: Any) -> Manifest:
-    return replace(_MANIFEST, **changes)
+    """The manifest with changes; its rule follows them unless it is one of them."""
+    rule = dict(_MANIFEST.rule)
+    rule |= {name: changes[name] for name in ("n_select", "n_estimate", "alpha") if name in changes}
+    return replace(_MANIFEST, **{"rule": rule} | changes)
 
 
 def certificate(index: int = 0, **changes: Any) -> Certificate:
@@ -72,12 +76,12 @@ def abstention(index: int = 0, **changes: Any) -> Certificate:
 @st.composite
 def certificates(draw: st.DrawFn, index: int) -> Certificate:
     p_lower = draw(st.floats(0.5, 1.0, exclude_min=True, exclude_max=True))
-    latent_radius = draw(st.floats(0.0, 1.0)) * _MANIFEST.latent_sigma * float(ndtri(p_lower))
+    latent_radius = draw(st.floats(1e-9, 1.0)) * _MANIFEST.latent_sigma * float(ndtri(p_lower))
     candidate = draw(st.integers(0, 9))
     common: dict[str, Any] = {
         "label": draw(st.none() | st.integers(0, 9)),
         "candidate": candidate,
-        "votes": ((candidate, draw(st.integers(0, 10_000))),),
+        "votes": ((candidate, draw(st.integers(math.ceil(10_000 * p_lower), 10_000))),),
         "seconds": draw(st.floats(0.0, 1e7)),
     }
     if draw(st.booleans()):

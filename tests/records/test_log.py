@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentsmooth.certification.certificate import Certificate
+from latentsmooth.certification.rules import Decide, FixedRule, SequentialRule, TwoSidedRule
 from latentsmooth.errors import LogError
 from latentsmooth.records import CertificateLog, Manifest, read_log
 from tests.records.makers import abstention, certificate, certificate_lists, manifest
@@ -140,7 +141,7 @@ def test_another_manifest_is_refused_by_field_and_nothing_is_cut(
 def test_every_differing_field_is_named_with_both_values(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     written(path, [])
-    wanted = "alpha is 0.001 there, 0.05 here; seed is 0 there, 7 here"
+    wanted = "alpha is 0.001 there, 0.05 here; rule is .* seed is 0 there, 7 here"
     with pytest.raises(LogError, match=wanted):
         CertificateLog.open(path, manifest(seed=7, alpha=0.05))
 
@@ -204,16 +205,33 @@ def test_duplicates_are_refused(tmp_path: Path) -> None:
 
 def test_bounds_of_both_sides_and_bare_decisions_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    two_sided = certificate(0, p_lower=0.45, rival_upper=0.2, latent_radius=0.08, input_radius=0.07)
-    decided = certificate(1, p_lower=0.4, latent_radius=0.0, input_radius=0.0, reason="decided")
-    written(path, [two_sided, decided])
-    assert read_log(path)[1] == [two_sided, decided]
+    both = certificate(0, p_lower=0.45, rival_upper=0.2, latent_radius=0.08, input_radius=0.07)
+    bare = certificate(1, p_lower=0.1, latent_radius=0.0, input_radius=0.0, reason="decided")
+    for rule, made in (
+        (TwoSidedRule(n_estimate=10_000), both),
+        (SequentialRule(goal=Decide(), n_max=10_000), bare),
+    ):
+        path.unlink(missing_ok=True)
+        with CertificateLog.open(path, manifest(rule=rule.settings())) as log:
+            log.append(made)
+        assert read_log(path)[1] == [made]
+    path.unlink()
+    with CertificateLog.open(path, manifest()) as log:
+        with pytest.raises(LogError, match="'p_lower' must be above one half"):
+            log.append(bare)
+        with pytest.raises(LogError, match="'rival_upper' must be null under the rule 'fixed'"):
+            log.append(both)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"rule": {"goal": "decide"}}, "'rule' must be a mapping that names its rule"),
+        ({"rule": {"rule": "guess"}}, "'rule' must be the settings of a rule"),
+        ({"rule": FixedRule(n_estimate=7).settings()}, "'n_estimate' must be the rule's 7"),
+        ({"executor": "fast"}, "'executor' must be one of eager, compiled"),
+        ({"precision": "int2"}, "'precision' must be one of bfloat16, float16, float32"),
+        ({"seed": -1}, "'seed' must be an integer of at least 0"),
         ({"rule": {"rule": "fixed", "n": []}}, "'rule' must be a mapping of strings and numbers"),
         ({"batch_size": -1}, "'batch_size' must be an integer of at least 0"),
     ],
@@ -245,11 +263,11 @@ def test_a_manifest_says_its_rule_and_batch(
         ({"seconds": "fast"}, "'seconds' must be a number"),
         ({"seconds": 10**400}, "'seconds' must be a number"),
         ({"rival_upper": 1.5}, r"'rival_upper' must be null or a number in \[0, 1\]"),
-        ({"rival_upper": 0.95}, "'p_lower' must be above rival_upper"),
-        ({"rival_upper": 0.5}, "'latent_radius' must be at most sigma/2"),
+        ({"rival_upper": 0.2}, "'rival_upper' must be null under the rule 'fixed'"),
+        ({"votes": ((3, 8_999),)}, "'p_lower' must be at most the candidate's share of the votes"),
         ({"p_lower": 0.5}, "'p_lower' must be above one half"),
         ({"reason": 3}, "'reason' must be a string"),
-        ({"n_used": 99}, "'n_used' must be at least n_select = 100, at most 10100"),
+        ({"n_used": 99}, "'n_used' must be the rule's 10100"),
         ({"votes": ((3, 10_001),)}, "'votes' must be counts of 10000 estimation samples"),
         ({"votes": ((1, 1), (3, 2))}, "'votes' must be distinct classes, most votes first"),
         ({"votes": ((3, 1), (3, 1))}, "'votes' must be distinct classes"),

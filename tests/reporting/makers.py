@@ -18,6 +18,7 @@ def correct(index: int, input_radius: float, seconds: float = 1.0) -> Certificat
     return certificate(
         index,
         p_lower=CERTAIN,
+        votes=((3, 10_000),),
         latent_radius=input_radius * 1.02,
         input_radius=input_radius,
         seconds=seconds,
@@ -29,6 +30,7 @@ def wrong(index: int, input_radius: float) -> Certificate:
         index,
         prediction=2,
         candidate=2,
+        votes=((2, 10_000),),
         p_lower=CERTAIN,
         latent_radius=input_radius * 1.02,
         input_radius=input_radius,

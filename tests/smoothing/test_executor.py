@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.machine import ResolvedPrecision
@@ -20,6 +21,7 @@ from latentsmooth.smoothing import (
     default_batch_size,
     prepare_head,
     rows_as_latents,
+    simplified_head,
     tuning,
 )
 from latentsmooth.smoothing.executor import _Classes, _with_code_of_its_own
@@ -86,13 +88,16 @@ def test_the_compiled_head_answers_as_the_eager_one() -> None:
     eager.rows.copy_(latents)
     compiled.rows.copy_(latents)
     assert torch.equal(eager.classify(), compiled.classify())
+    for parameter in compiled._module.parameters():
+        parameter.zero_()
+    assert torch.equal(eager.classify(), compiled.classify()), "the program holds the weights"
     compiled.rows.zero_()
     assert len(set(compiled.classify().tolist())) == 1
 
 
 def test_compiled_heads_do_not_share_what_is_compiled_by_code() -> None:
     """Torch keeps eight programs a code object and runs any others eagerly without a word."""
-    heads = [_Classes(head()) for _ in range(3)]
+    heads = [_Classes(head(), channels_last=True) for _ in range(3)]
     functions = [_with_code_of_its_own(each) for each in heads]
     codes = {id(function.__func__.__code__) for function in functions}  # type: ignore[attr-defined]
     assert len(codes) == 3
@@ -120,6 +125,54 @@ def test_heads_of_another_shape_and_empty_batches_are_refused() -> None:
         made(head(), batch_size=0)
 
 
+def test_a_head_that_is_not_what_its_modules_say_is_left_as_it_is() -> None:
+    network = head()
+    norm = network[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    with torch.no_grad():
+        norm.running_var.mul_(4.0)  # type: ignore[union-attr]
+    plain = norm.forward
+    norm.forward = lambda input: 2 * plain(input)  # type: ignore[method-assign]  # noqa: A006
+    latents = torch.randn(4, *SHAPE)
+    prepared = simplified_head(network, latents[0])
+    torch.testing.assert_close(prepared(latents), network(latents))
+
+
+class Viewing(nn.Module):
+    """A head that flattens by a view, which channels-last memory does not allow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3, padding=1)
+        self.dense = nn.Linear(4 * 64, 5)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        hidden: Tensor = self.convolution(latents)
+        scores: Tensor = self.dense(hidden.view(len(hidden), -1))
+        return scores
+
+
+def test_heads_that_take_views_run_contiguously() -> None:
+    torch.manual_seed(0)
+    network = Viewing()
+    engine = made(network)
+    latents = torch.randn(16, *SHAPE)
+    engine.rows.copy_(as_rows(latents))
+    assert torch.equal(engine.classify(), network(latents).argmax(1))
+
+
+def test_scores_that_are_not_finite_have_no_class() -> None:
+    class Broken(nn.Module):
+        def forward(self, latents: Tensor) -> Tensor:
+            scores = torch.zeros(len(latents), 5)
+            scores[0, 1] = torch.nan
+            scores[1, 2] = torch.inf
+            scores[2, 3] = -torch.inf
+            return scores
+
+    assert made(Broken()).classify()[:4].tolist() == [5, 5, 0, 0]
+
+
 def test_the_prepared_head_is_a_copy_that_computes_the_same() -> None:
     network = head()
     with torch.no_grad():
@@ -127,9 +180,12 @@ def test_the_prepared_head_is_a_copy_that_computes_the_same() -> None:
             network.train()(torch.randn(32, *SHAPE))
     network.eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    prepared = prepare_head(network, precision="float32")
     latents = torch.randn(4, *SHAPE)
+    prepared = simplified_head(network, latents[0])
     torch.testing.assert_close(prepared(latents), network(latents))
+    torch.testing.assert_close(
+        prepare_head(network, precision="float32")(latents), network(latents)
+    )
     assert not any(isinstance(module, nn.BatchNorm2d) for module in prepared.modules())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
@@ -198,6 +254,40 @@ def test_auto_tries_compilation_where_it_may_pay(
     assert choose(memory, executor="auto", workload=10**6) == HeadChoice("compiled", 256, 300.0)
     assert choose(memory, executor="auto", workload=1000).executor == "compiled", "known by now"
     assert choose(memory, executor="compiled") == HeadChoice("compiled", 256, 300.0)
+
+
+def test_batches_too_large_for_the_memory_are_not_chosen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pretended = Pretended({("eager", 64): 50.0})
+    pretended.install(monkeypatch)
+
+    def rate(engine: Any) -> float:
+        if pretended.tried[-1][1] > 64:
+            raise RuntimeError("can't allocate memory")
+        return float(engine.speed)
+
+    monkeypatch.setattr(tuning, "_rate", rate)
+    assert choose(tmp_path / "speeds.json", executor="eager").batch_size == 64
+
+    def never(_: object) -> float:
+        raise RuntimeError("the head is broken")
+
+    monkeypatch.setattr(tuning, "_rate", never)
+    with pytest.raises(RuntimeError, match="the head is broken"):
+        choose(tmp_path / "other.json", executor="eager")
+
+
+def test_a_failed_compilation_is_tried_again_next_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pretended = Pretended({("compiled", 128): 0.0, ("eager", 128): 90.0})
+    pretended.install(monkeypatch)
+    memory = tmp_path / "speeds.json"
+    monkeypatch.setattr(tuning, "_climb", lambda *_: HeadChoice("compiled", 128, 0.0))
+    assert choose(memory, executor="auto", workload=10**6).executor == "eager"
+    monkeypatch.setattr(tuning, "_climb", lambda *_: HeadChoice("compiled", 128, 200.0))
+    assert choose(memory, executor="auto", workload=10**6).executor == "compiled"
 
 
 def test_a_real_measurement_is_positive(tmp_path: Path) -> None:

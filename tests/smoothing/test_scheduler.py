@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.errors import ConfigurationError, DataError, ShapeError
 from latentsmooth.smoothing import (
     HeadExecutor,
     Phase,
@@ -64,9 +65,11 @@ def jobs(count: int = 9) -> list[Counting]:
     ]
 
 
-def scheduler(*, batch_size: int = 32, in_flight: int = 64) -> Scheduler:
+def scheduler(
+    *, batch_size: int = 32, in_flight: int = 64, head: nn.Module | None = None
+) -> Scheduler:
     executor = HeadExecutor(
-        Head(),
+        head or Head(),
         latent_shape=SHAPE,
         num_classes=CLASSES,
         batch_size=batch_size,
@@ -176,6 +179,42 @@ def test_a_scheduler_runs_again() -> None:
     first = [job.votes.tolist() for job in engine.run(jobs())]
     second = [job.votes.tolist() for job in engine.run(jobs())]
     assert first == second
+
+
+def test_runs_take_turns_and_may_come_from_threads() -> None:
+    engine = scheduler(batch_size=16, in_flight=2)
+    first, second = engine.run(jobs()), engine.run(jobs()[::-1])
+    for one, other in zip(first, second, strict=True):
+        assert np.array_equal(one.votes, counted(one))
+        assert np.array_equal(other.votes, counted(other))
+    found: list[Counting] = []
+    threads = [threading.Thread(target=lambda: found.extend(engine.run(jobs()))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 27
+    assert all(np.array_equal(job.votes, counted(job)) for job in found)
+
+
+def test_a_run_goes_on_in_another_inference_mode() -> None:
+    with torch.inference_mode():
+        engine = scheduler(in_flight=2)
+        run = engine.run(jobs())
+        next(run)
+    rest = list(run)
+    assert all(np.array_equal(job.votes, counted(job)) for job in rest)
+
+
+def test_answers_that_are_no_class_end_the_run() -> None:
+    class Broken(Head):
+        def forward(self, latents: Tensor) -> Tensor:
+            scores = super().forward(latents)
+            return torch.where(latents[:, :1, 0, 0] > 0, scores, torch.nan)
+
+    engine = scheduler(head=Broken())
+    with pytest.raises(DataError, match=r"of 47 noisy latents|to 47 noisy latents"):
+        list(engine.run(jobs(1)))
 
 
 def test_no_images_are_no_error() -> None:

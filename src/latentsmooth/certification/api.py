@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 from typing_extensions import Unpack
 
+from latentsmooth.certification.bounds import whole
 from latentsmooth.certification.certificate import Certificate, Prediction
 from latentsmooth.certification.engine import Certifier, EngineOptions
 from latentsmooth.certification.jobs import LabelledTensor
 from latentsmooth.certification.preparation import SmoothedClassifier
 from latentsmooth.certification.rules import FixedRule, Rule
-from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.errors import ConfigurationError, DataError, ShapeError
 
 __all__ = ["certify", "choose_rule", "predict"]
 
@@ -51,7 +52,8 @@ def certify(
     """
     chosen = choose_rule(rule, n_select=n_select, n_estimate=n_estimate, alpha=alpha)
     items = _items(images, indices, labels)
-    return list(Certifier(classifier, **engine).certify(items, chosen))
+    workload = len(images) * (chosen.n_select + chosen.n_max)
+    return list(Certifier(classifier, workload=workload, **engine).certify(items, chosen))
 
 
 def predict(
@@ -71,7 +73,8 @@ def predict(
         One prediction an image, in order.
     """
     items = _items(images, indices, None)
-    certifier = Certifier(classifier, **engine)
+    n_samples = whole("n_samples", n_samples, at_least=1)
+    certifier = Certifier(classifier, workload=len(images) * n_samples, **engine)
     return list(certifier.predict(items, n_samples=n_samples, alpha=alpha))
 
 
@@ -99,6 +102,8 @@ def choose_rule(
 def _items(
     images: Tensor, indices: Sequence[int] | None, labels: Sequence[int | None] | None
 ) -> Iterator[LabelledTensor]:
+    if not isinstance(images, Tensor):
+        raise DataError(f"expected images as a torch tensor, got {type(images).__name__}")
     if images.ndim != 4:
         raise ShapeError(
             f"expected images of shape (batch, channels, height, width), got {tuple(images.shape)}"

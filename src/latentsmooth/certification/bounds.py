@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 from scipy.special import betaincinv, ndtri
 from scipy.stats import binomtest
@@ -17,6 +18,7 @@ __all__ = [
     "latent_radius",
     "two_sided_latent_radius",
     "two_sided_p_value",
+    "whole",
 ]
 
 _INVERSION_ERROR = 1e-11
@@ -27,6 +29,25 @@ def check_alpha(alpha: float) -> None:
     """Raise unless ``0 < alpha < 1``."""
     if not 0 < alpha < 1:
         raise ConfigurationError(f"wanted alpha between 0 and 1, got {alpha}")
+
+
+def whole(name: str, value: int, *, at_least: int) -> int:
+    """Return a count as a plain integer.
+
+    Raises:
+        ConfigurationError: for what is no whole number (``True`` and 1e3 included) or too small.
+
+    Example:
+        >>> whole("n_select", 100, at_least=1)
+        100
+    """
+    try:
+        count = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or count < at_least:
+        raise ConfigurationError(f"wanted {name} as a whole number >= {at_least}, got {value!r}")
+    return count
 
 
 def clopper_pearson_lower(successes: int, trials: int, alpha: float) -> float:
@@ -55,7 +76,8 @@ def clopper_pearson_lower(successes: int, trials: int, alpha: float) -> float:
     if successes == 0:
         return 0.0
     bound = float(betaincinv(successes, trials - successes + 1, alpha))
-    return bound * (1 - _INVERSION_ERROR)
+    # For an alpha below about 1e-160 the inverse can fail to be a number.
+    return bound * (1 - _INVERSION_ERROR) if bound > 0 else 0.0
 
 
 def clopper_pearson_upper(successes: int, trials: int, alpha: float) -> float:

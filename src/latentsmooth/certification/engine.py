@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypedDict
 
+import torch
 from torch import Tensor
 
-from latentsmooth.certification.bounds import check_alpha
+from latentsmooth.certification.bounds import check_alpha, whole
 from latentsmooth.certification.certificate import Certificate, Prediction
 from latentsmooth.certification.jobs import CertificationJob, LabelledTensor, PredictionJob
 from latentsmooth.certification.preparation import (
     SmoothedClassifier,
     check_image,
+    check_latent,
+    drawn_sigma,
     prepare_classifier,
 )
 from latentsmooth.certification.rules import FixedRule, Rule, Setting
@@ -28,6 +31,7 @@ from latentsmooth.smoothing import (
     choose_head,
     default_batch_size,
     noise_filler,
+    refuse_mixing,
 )
 
 __all__ = ["Certifier", "EngineOptions"]
@@ -62,6 +66,8 @@ class Certifier:
         profile: have `scheduler` time every stage on a GPU as well.
 
     Attributes:
+        latent_sigma: standard deviation of the noise.
+        drawn_sigma: the same as drawn, rounded to float32; the lesser counts in the radius.
         lipschitz_bound: of the encoder, verified; it divides every radius.
         folding: what of the head moved into the encoder, in words; empty where nothing did.
         device: where everything runs.
@@ -89,12 +95,12 @@ class Certifier:
         workload: int | None = None,
         profile: bool = False,
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise ConfigurationError(f"wanted batch_size >= 1, got {batch_size}")
-        if seed < 0:
-            raise ConfigurationError(f"wanted seed >= 0, got {seed}")
+        if batch_size is not None:
+            batch_size = whole("batch_size", batch_size, at_least=1)
+        seed = whole("seed", seed, at_least=0)
         if executor not in ("auto", "eager", "compiled"):
             raise ConfigurationError(f"unknown executor {executor!r}: use eager, compiled or auto")
+        self.drawn_sigma = drawn_sigma(classifier.latent_sigma)
         self._prepared = prepare_classifier(classifier, folds=folds)
         self.lipschitz_bound = self._prepared.lipschitz_bound
         self.folding = self._prepared.folding
@@ -105,6 +111,9 @@ class Certifier:
         self._num_classes = len(classifier.class_names)
         choice = self._choose(executor, batch_size, workload)
         self.batch_size = choice.batch_size
+        trial = self.encode(torch.full(classifier.image_shape, 0.5, dtype=torch.float32))
+        with torch.autocast(self.device.type, enabled=False):
+            refuse_mixing(self._prepared.head, trial, batch_size=choice.batch_size)
         head = HeadExecutor(
             self._prepared.head,
             latent_shape=self._prepared.latent_shape,
@@ -118,7 +127,7 @@ class Certifier:
         self.scheduler = Scheduler(
             head,
             noise_filler(self.device),
-            latent_sigma=self.latent_sigma,
+            latent_sigma=self.drawn_sigma,
             in_flight=in_flight,
             profile=profile,
         )
@@ -139,11 +148,15 @@ class Certifier:
             images: taken one by one, shortly before they are needed.
             rule: says when an image has enough votes.
 
-        Yields:
+        Returns:
             One certificate an image, in order, each as soon as it and those before it are done.
+
+        Raises:
+            ConfigurationError: at once, for a rule that cannot answer its question.
+            DataError: for an image, where its turn comes; those before it are certified.
         """
         setting = Setting(
-            latent_sigma=self.latent_sigma,
+            latent_sigma=min(self.latent_sigma, self.drawn_sigma),
             lipschitz_bound=self.lipschitz_bound,
             num_classes=self._num_classes,
         )
@@ -160,8 +173,7 @@ class Certifier:
             )
             for item, latent in encoded
         )
-        for job in self.scheduler.run(jobs):
-            yield job.certificate()
+        return (job.certificate() for job in self.scheduler.run(jobs))
 
     def predict(
         self, images: Iterable[LabelledTensor], *, n_samples: int = 1000, alpha: float = 1e-3
@@ -173,19 +185,17 @@ class Certifier:
             n_samples: votes an image.
             alpha: probability that a returned class is not the smoothed classifier's.
 
-        Yields:
+        Returns:
             One prediction an image, in order.
         """
         check_alpha(alpha)
-        if n_samples < 1:
-            raise ConfigurationError(f"wanted at least 1 sample, got {n_samples}")
+        n_samples = whole("n_samples", n_samples, at_least=1)
         encoded = self._encoded(images)
         jobs = (
             PredictionJob(item, latent, seed=self.seed, n_samples=n_samples, alpha=alpha)
             for item, latent in encoded
         )
-        for job in self.scheduler.run(jobs):
-            yield job.prediction()
+        return (job.prediction() for job in self.scheduler.run(jobs))
 
     def certify_image(
         self,
@@ -235,7 +245,9 @@ class Certifier:
                 failure = error  # told when those before it are on their way
             if items:
                 latents = self._prepared.encode_checked([item.image for item in items])
-                yield from zip(items, latents, strict=True)
+                for item, latent in zip(items, latents, strict=True):
+                    check_latent(latent, self.drawn_sigma)
+                    yield item, latent
             elif failure is None:
                 return
         raise failure
@@ -245,7 +257,7 @@ class Certifier:
     ) -> HeadChoice:
         plain: ResolvedExecutor = "compiled" if executor == "compiled" else "eager"
         if batch_size is not None:
-            return HeadChoice(plain, batch_size, 0.0)
+            return HeadChoice(plain, batch_size, 0.0)  # nothing left to measure that pays
         if executor == "eager":
             size = default_batch_size(self._prepared.latent_shape, self.device)
             return HeadChoice("eager", size, 0.0)

@@ -45,6 +45,11 @@ class LineFields:
         value = self._content[name]
         return value if isinstance(value, str) else self.fail(name, "a string")
 
+    def one_of(self, name: str, known: tuple[str, ...]) -> str:
+        """One of some strings."""
+        value = self.text(name)
+        return value if value in known else self.fail(name, f"one of {', '.join(known)}")
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings, as a tuple."""
         value = self._content[name]

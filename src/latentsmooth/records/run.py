@@ -49,7 +49,7 @@ def certify_to_log(
 
     Several images are in flight at a time, but the log is written in the images' order. Killed
     and called again, it ends with the file of an uninterrupted run, timings aside. Where the
-    executor is ``auto``, a log already begun decides.
+    executor is ``auto``, or no batch size is given, a log already begun decides.
 
     Args:
         classifier: the classifier.
@@ -78,8 +78,8 @@ def certify_to_log(
     begun = manifest_of(path)
     if begun is not None and engine.get("executor") == "auto":
         engine["executor"] = "compiled" if begun.executor == "compiled" else "eager"
-        if engine.get("batch_size") is None and begun.batch_size:
-            engine["batch_size"] = begun.batch_size
+    if begun is not None and engine.get("batch_size") is None and begun.batch_size:
+        engine["batch_size"] = begun.batch_size
     most = len(indices) * (chosen.n_select + chosen.n_max)
     certifier = Certifier(classifier, workload=most, **engine)
     manifest = Manifest(
@@ -115,8 +115,8 @@ def certify_to_log(
                 item = images[position]
                 yield LabelledTensor(image=item.image, index=item.index, label=item.label)
 
+    made = certifier.certify(missing(), chosen)
     with CertificateLog.open(path, manifest) as log:
-        made = certifier.certify(missing(), chosen)
         for position, index in enumerate(indices):
             certificate = None
             if index not in log.done:

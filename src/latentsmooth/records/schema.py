@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from scipy.special import ndtri
 
 from latentsmooth.certification.certificate import Certificate
-from latentsmooth.errors import LogError
+from latentsmooth.certification.rules import rule_from_settings
+from latentsmooth.errors import ConfigurationError, LogError
+from latentsmooth.machine import ResolvedPrecision
 from latentsmooth.records.fields import LineFields
 from latentsmooth.records.manifest import FORMAT, SCHEMA_VERSION, Manifest
 from latentsmooth.records.upgrading import upgraded_certificate, upgraded_manifest
+from latentsmooth.smoothing import ResolvedExecutor
 
 __all__ = [
     "certificate_from_json",
@@ -24,6 +27,8 @@ __all__ = [
 ]
 
 _BOUND_SLACK = 1 + 1e-9
+_EXACT = ("fixed", "two-sided")
+"""Rules that draw all they may."""
 
 
 def decode_line(raw: bytes) -> object:
@@ -85,7 +90,7 @@ def manifest_from_json(content: object, where: str) -> Manifest:
         )
     names = {"format", "schema_version"} | {field.name for field in fields(Manifest)}
     line = LineFields(content, names, where)
-    return Manifest(
+    manifest = Manifest(
         artifact_hash=line.text("artifact_hash"),
         model_name=line.text("model_name"),
         model_build=line.text("model_build"),
@@ -98,12 +103,12 @@ def manifest_from_json(content: object, where: str) -> Manifest:
         n_estimate=line.integer("n_estimate", at_least=1),
         alpha=line.number("alpha", above=0.0, below=1.0),
         rule=line.rule("rule"),
-        seed=line.integer("seed"),
+        seed=line.integer("seed", at_least=0),
         noise=line.text("noise"),
         lipschitz_bound=line.number("lipschitz_bound", above=0.0),
         folding=line.text("folding"),
-        precision=line.text("precision"),
-        executor=line.text("executor"),
+        precision=line.one_of("precision", get_args(ResolvedPrecision)),
+        executor=line.one_of("executor", get_args(ResolvedExecutor)),
         batch_size=line.integer("batch_size", at_least=0),
         device_type=line.text("device_type"),
         versions=line.versions("versions"),
@@ -111,6 +116,8 @@ def manifest_from_json(content: object, where: str) -> Manifest:
         command=line.text("command"),
         created=line.time("created"),
     )
+    _check_rule(manifest, line)
+    return manifest
 
 
 def certificate_from_json(content: object, manifest: Manifest, where: str) -> Certificate:
@@ -143,6 +150,20 @@ def certificate_from_json(content: object, manifest: Manifest, where: str) -> Ce
     return certificate
 
 
+def _check_rule(manifest: Manifest, line: LineFields) -> None:
+    try:
+        rule = rule_from_settings(manifest.rule)
+    except ConfigurationError as error:
+        line.fail("rule", f"the settings of a rule ({error})")
+    for name, value in (
+        ("n_select", rule.n_select),
+        ("n_estimate", rule.n_max),
+        ("alpha", rule.alpha),
+    ):
+        if getattr(manifest, name) != value:
+            line.fail(name, f"the rule's {value!r}")
+
+
 def _check_consistent(certificate: Certificate, manifest: Manifest, line: LineFields) -> None:
     if certificate.prediction not in (None, certificate.candidate):
         line.fail("prediction", f"the candidate {certificate.candidate} or null")
@@ -158,19 +179,27 @@ def _check_consistent(certificate: Certificate, manifest: Manifest, line: LineFi
     if certificate.n_select != manifest.n_select:
         line.fail("n_select", f"the manifest's {manifest.n_select}")
     budget = manifest.n_select + manifest.n_estimate
+    rule = str(manifest.rule["rule"])
+    if rule in _EXACT and certificate.n_used != budget:
+        line.fail("n_used", f"the rule's {budget}")
     if not certificate.n_select <= certificate.n_used <= budget:
         line.fail("n_used", f"at least n_select = {certificate.n_select}, at most {budget}")
+    if certificate.rival_upper is not None and rule != "two-sided":
+        line.fail("rival_upper", f"null under the rule {rule!r}")
     _check_radius(certificate, manifest, line)
     estimated = certificate.n_used - certificate.n_select
     if sum(count for _, count in certificate.votes) > estimated:
         line.fail("votes", f"counts of {estimated} estimation samples")
+    share = dict(certificate.votes).get(certificate.candidate, 0) / max(1, estimated)
+    if not certificate.abstained and certificate.p_lower > share:
+        line.fail("p_lower", f"at most the candidate's share of the votes, {share:g}")
 
 
 def _check_radius(certificate: Certificate, manifest: Manifest, line: LineFields) -> None:
     if certificate.abstained:
         return
-    if certificate.latent_radius == 0:
-        return  # a class without a radius, as the rule that only decides gives
+    if certificate.latent_radius == 0 and manifest.rule.get("goal") == "decide":
+        return  # a class without a radius
     lower, rival = certificate.p_lower, certificate.rival_upper
     if rival is None:
         if lower <= 0.5:

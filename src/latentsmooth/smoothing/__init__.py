@@ -8,7 +8,12 @@ from latentsmooth.smoothing.executor import (
     rows_as_latents,
 )
 from latentsmooth.smoothing.folding import Folded, fold
-from latentsmooth.smoothing.head import default_batch_size, prepare_head, refuse_mixing
+from latentsmooth.smoothing.head import (
+    default_batch_size,
+    prepare_head,
+    refuse_mixing,
+    simplified_head,
+)
 from latentsmooth.smoothing.noise import (
     NOISE_DEFINITION,
     NoiseFiller,
@@ -44,4 +49,5 @@ __all__ = [
     "prepare_head",
     "refuse_mixing",
     "rows_as_latents",
+    "simplified_head",
 ]

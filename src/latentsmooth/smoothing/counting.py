@@ -31,7 +31,8 @@ class PendingCounts:
         """Return, once they are there, the votes and the answers drawn ahead.
 
         Returns:
-            ``(pieces, classes)`` votes, and ``(rows,)`` classes of the rows drawn ahead.
+            ``(pieces, classes + 1)`` votes, the last column for answers that are not finite, and
+            ``(rows,)`` classes of the rows drawn ahead.
         """
         if self._ready is not None:
             self._ready.synchronize()
@@ -95,7 +96,7 @@ class BatchCounter:
         Args:
             classes: ``(batch,)`` int64 on the device.
         """
-        each = self._executor.num_classes
+        each = self._executor.num_classes + 1  # the last: no class at all
         cells = self._groups * each + classes
         # One group more than there are pieces takes the answers to empty rows.
         counts = torch.zeros((self._pieces + 1) * each, dtype=torch.int64, device=self._device)

@@ -87,15 +87,15 @@ class HeadExecutor:
         self.precision = precision
         self.device = device
         self.executor: ResolvedExecutor = "eager"
-        self.rows = torch.zeros(
-            batch_size, math.prod(self.latent_shape), dtype=dtype_of(precision), device=device
-        )
+        with torch.inference_mode(False):
+            self.rows = torch.zeros(
+                batch_size, math.prod(self.latent_shape), dtype=dtype_of(precision), device=device
+            )
         self._inputs = rows_as_latents(self.rows, self.latent_shape)
-        self._head = prepare_head(head, precision=precision)
-        self._classes: Callable[[Tensor], Tensor] = _Classes(self._head)
+        self._module = self._prepared(head)
+        self._classes: Callable[[Tensor], Tensor] = self._module
         self._graph: torch.cuda.CUDAGraph | None = None
         self._captured: Tensor | None = None
-        self._check_shape()
         if executor == "compiled":
             self._compile()
 
@@ -103,7 +103,8 @@ class HeadExecutor:
         """Classify what stands in ``rows``.
 
         Returns:
-            ``(batch,)`` int64 on the device; the next call may overwrite it.
+            ``(batch,)`` int64 on the device, ``num_classes`` where the scores are not finite; the
+            next call may overwrite it.
         """
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             if self._graph is not None and self._captured is not None:
@@ -111,27 +112,42 @@ class HeadExecutor:
                 return self._captured
             return self._classes(self._inputs)
 
-    def _check_shape(self) -> None:
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            logits = self._head(self._inputs)
-        if tuple(logits.shape) != (self.batch_size, self.num_classes):
-            raise ShapeError(
-                f"expected logits of shape {(self.batch_size, self.num_classes)}, got "
-                f"{tuple(logits.shape)}"
+    def _prepared(self, head: nn.Module) -> _Classes:
+        """The head channels-last, or contiguous where it takes views that need that."""
+        try:
+            made = _Classes(prepare_head(head, precision=self.precision), channels_last=True)
+            self._check_shape(made)
+        except RuntimeError:
+            made = _Classes(
+                prepare_head(head, precision=self.precision, channels_last=False),
+                channels_last=False,
             )
+            self._check_shape(made)
+        return made
+
+    def _check_shape(self, classes: _Classes) -> None:
+        wanted = (self.batch_size, self.num_classes)
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            logits = classes.logits(self._inputs)
+        if not isinstance(logits, Tensor):
+            raise ShapeError(f"expected logits of shape {wanted}, got {type(logits).__name__}")
+        if tuple(logits.shape) != wanted:
+            raise ShapeError(f"expected logits of shape {wanted}, got {tuple(logits.shape)}")
 
     def _compile(self) -> None:
-        eager = _Classes(self._head)
+        from torch._inductor import config as inductor  # takes a second, so only where needed
+
         try:
-            own = _with_code_of_its_own(eager)
-            self._classes = torch.compile(own, dynamic=False, options={"freezing": True})
-            self.classify()
+            self._classes = torch.compile(_with_code_of_its_own(self._module), dynamic=False)
+            # The program is made at the first call; only this switch makes it hold the weights.
+            with inductor.patch(freezing=self.device.type == "cpu"):
+                self.classify()
             if self.device.type == "cuda":
                 self._capture()
             self.executor = "compiled"
         except Exception as error:
             # Which error a missing or broken compiler gives differs from backend to backend.
-            self._classes, self._graph = eager, None
+            self._classes, self._graph = self._module, None
             reason = str(error).strip().splitlines() or [type(error).__name__]
             warnings.warn(
                 f"torch.compile does not work here, so the head runs eagerly: {reason[0]}",
@@ -155,13 +171,20 @@ class HeadExecutor:
 class _Classes(nn.Module):
     """From latents to class numbers, so that compilation covers the choice as well."""
 
-    def __init__(self, head: nn.Module) -> None:
+    def __init__(self, head: nn.Module, *, channels_last: bool) -> None:
         super().__init__()
         self.head = head
+        self.channels_last = channels_last
+
+    def logits(self, latents: Tensor) -> Tensor:
+        scores: Tensor = self.head(latents if self.channels_last else latents.contiguous())
+        return scores
 
     def forward(self, latents: Tensor) -> Tensor:
-        logits: Tensor = self.head(latents)
-        return logits.argmax(dim=1)
+        logits = self.logits(latents)
+        # NaN is not below infinity either; -inf is how a head rules a class out.
+        finite = (logits < math.inf).all(dim=1)
+        return torch.where(finite, logits.argmax(dim=1), logits.shape[1])
 
 
 def _with_code_of_its_own(module: _Classes) -> Callable[[Tensor], Tensor]:

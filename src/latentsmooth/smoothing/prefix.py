@@ -65,8 +65,9 @@ def links(module: nn.Module) -> list[nn.Module] | None:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether a hook may change what the module computes."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    """Whether a hook, or a ``forward`` put on the instance, may change what a module computes."""
+    patched = "forward" in vars(module)
+    return bool(module._forward_hooks or module._forward_pre_hooks or patched)
 
 
 def flattens_all(module: nn.Module) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.errors import ConfigurationError, DataError, ShapeError
 from latentsmooth.smoothing.counting import BatchCounter, PendingCounts, Piece
 from latentsmooth.smoothing.executor import HeadExecutor
 from latentsmooth.smoothing.noise import NoiseFiller, Phase
@@ -146,8 +147,8 @@ class Scheduler:
         self._in_flight = in_flight
         # A GPU works on one batch while the one before is counted; a CPU has nothing to overlap.
         self._depth = 0 if executor.device.type == "cpu" else 1
-        self._latents = torch.zeros(0, executor.rows.shape[1], device=executor.device)
-        self._counter = BatchCounter(executor, buffers=self._depth + 2)
+        # Runs may take turns, or come from several threads: all they share is the head's buffer.
+        self._lock = threading.Lock()
 
     def run(self, jobs: Iterable[JobType]) -> Iterator[JobType]:
         """Yield the jobs, each done, in the order given.
@@ -158,6 +159,7 @@ class Scheduler:
 
         Raises:
             ShapeError: for a latent of another size than the head's.
+            DataError: where the head's answers are not finite.
             Exception: whatever making a job raises, once those made before are done and yielded.
         """
         yield from _Run(self, jobs)
@@ -172,6 +174,8 @@ class _Run(Generic[JobType]):
         self._more = True
         self._failure: Exception | None = None
         self._free = list(range(owner._in_flight))[::-1]
+        self._counter = BatchCounter(owner.executor, buffers=owner._depth + 2)
+        self._latents = self._zeros(0)
         self._queue: deque[_Active[JobType]] = deque()
         self._wanted_rows = 0
         self._launched: deque[_Batch[JobType]] = deque()
@@ -219,7 +223,8 @@ class _Run(Generic[JobType]):
                 self._more = False
                 return
             job.seconds += encoding.seconds
-            shape = (len(Phase), self._owner.executor.num_classes)
+            # One column more for answers that are no class.
+            shape = (len(Phase), self._owner.executor.num_classes + 1)
             active = _Active(job, self._admitted, slot, np.zeros(shape, np.int64), [0] * len(Phase))
             self._admitted += 1
             self._ask(active)
@@ -230,12 +235,19 @@ class _Run(Generic[JobType]):
         if tuple(latent.shape) != (width,):
             raise ShapeError(f"expected a latent of {width} elements, got {tuple(latent.shape)}")
         slot = self._free[-1]
-        if slot >= len(owner._latents):
-            grown = min(owner._in_flight, max(4, 2 * (slot + 1)))
-            added = owner._latents.new_zeros(grown - len(owner._latents), width)
-            owner._latents = torch.cat([owner._latents, added])
-        owner._latents[slot].copy_(latent)
+        # Whoever takes the next certificate may do so in another inference mode.
+        with torch.inference_mode(False), torch.no_grad():
+            if slot >= len(self._latents):
+                grown = min(owner._in_flight, max(4, 2 * (slot + 1)))
+                added = self._zeros(grown - len(self._latents))
+                self._latents = torch.cat([self._latents, added])
+            self._latents[slot].copy_(latent)
         return self._free.pop()
+
+    def _zeros(self, slots: int) -> Tensor:
+        executor = self._owner.executor
+        width = executor.rows.shape[1]
+        return torch.zeros(slots, width, dtype=torch.float32, device=executor.device)
 
     def _ask(self, active: _Active[JobType]) -> None:
         with self._owner.stopwatch("statistics") as asking:
@@ -254,7 +266,13 @@ class _Run(Generic[JobType]):
         """What the image asks for and was not drawn ahead; nothing where it is done."""
         while True:
             active.rounds += 1
-            asked = {phase: n for phase, n in active.job.step(active.votes).items() if n > 0}
+            votes, lost = active.votes[:, :-1], int(active.votes[:, -1].sum())
+            if lost:
+                raise DataError(
+                    f"{lost} of the head's answers to {active.votes.sum()} noisy latents of an "
+                    f"image are not finite in {self._owner.executor.precision}: they have no class"
+                )
+            asked = {phase: n for phase, n in active.job.step(votes).items() if n > 0}
             wanted = {phase: n - active.take(phase, n) for phase, n in asked.items()}
             wanted = {phase: n for phase, n in wanted.items() if n > 0}
             if wanted or not asked:
@@ -268,15 +286,16 @@ class _Run(Generic[JobType]):
         ahead = self._draw_ahead(asked, size - filled)
         with owner.stopwatch("count"):
             pieces = [[segment.piece for segment in segments] for segments in (asked, ahead)]
-            plan = owner._counter.load(*pieces)
-        with owner.stopwatch("noise"):
-            owner._filler.fill(
-                owner.executor.rows, owner._latents, plan, latent_sigma=owner.latent_sigma
-            )
-        with owner.stopwatch("head"):
-            classes = owner.executor.classify()
-        with owner.stopwatch("count"):
-            counts = owner._counter.count(classes)
+            plan = self._counter.load(*pieces)
+        with owner._lock:
+            with owner.stopwatch("noise"):
+                owner._filler.fill(
+                    owner.executor.rows, self._latents, plan, latent_sigma=owner.latent_sigma
+                )
+            with owner.stopwatch("head"):
+                classes = owner.executor.classify()
+            with owner.stopwatch("count"):
+                counts = self._counter.count(classes)
         self._launched.append(_Batch(asked, ahead, counts))
         owner.batches += 1
         owner.rows_filled += filled

@@ -66,41 +66,52 @@ def choose_head(
         device: where it runs.
         executor: the only way to try, or ``auto`` for both; ``auto`` tries compilation only where
             the eager head would need minutes for the workload.
-        workload: latents to be classified, where known.
+        workload: latents to be classified; unknown, it is taken to be small.
         memory: the file that remembers (default in `cache_folder`).
 
     Returns:
         The choice.
+
+    Raises:
+        RuntimeError: where the head runs at no batch size.
     """
     kind = "cpu" if device.type == "cpu" else "other"
     most = max(1, _MOST_ELEMENTS[kind] // max(1, math.prod(latent_shape)))
     sizes = [size for size in _SIZES[kind] if size <= most] or [min(most, _SIZES[kind][0])]
+    failed: list[Exception] = []
 
     def rate(way: ResolvedExecutor, size: int) -> float:
-        made = HeadExecutor(
-            head,
-            latent_shape=latent_shape,
-            num_classes=num_classes,
-            batch_size=size,
-            precision=precision,
-            executor=way,
-            device=device,
-        )
-        return _rate(made) if made.executor == way else 0.0
+        try:
+            made = HeadExecutor(
+                head,
+                latent_shape=latent_shape,
+                num_classes=num_classes,
+                batch_size=size,
+                precision=precision,
+                executor=way,
+                device=device,
+            )
+            return _rate(made) if made.executor == way else 0.0
+        except (RuntimeError, MemoryError) as error:
+            failed.append(error)  # a batch too large for the memory is only one not to choose
+            return 0.0
 
-    kept = _Memory(memory or cache_folder() / "head-speeds.json")
+    folder = cache_folder()
+    kept = _Memory(memory or (folder and folder / "head-speeds.json"))
     key = _key(head, latent_shape, precision, device)
     found: list[HeadChoice] = []
     if executor != "compiled":
         found.append(kept.recall(f"{key}:eager", lambda: _best("eager", sizes, rate)))
+        if not found[0].rate and failed:
+            raise failed[0]
     if executor == "eager":
         return found[0]
     known = kept.look_up(f"{key}:compiled")
-    if known is None and found and workload is not None:
-        known = None if workload / max(found[0].rate, 1e-9) > _WORTH_COMPILING else found[0]
+    if known is None and found and (workload or 0) / max(found[0].rate, 1e-9) < _WORTH_COMPILING:
+        known = found[0]
     if known is None:
         start = found[0].batch_size if found else sizes[len(sizes) // 2]
-        known = kept.recall(f"{key}:compiled", lambda: _climb("compiled", start, most, rate))
+        known = kept.recall(f"{key}:compiled", lambda: _climb("compiled", start, sizes, rate))
     return max([*found, known], key=lambda choice: choice.rate)
 
 
@@ -119,15 +130,24 @@ def _best(
 
 
 def _climb(
-    way: ResolvedExecutor, start: int, most: int, rate: Callable[[ResolvedExecutor, int], float]
+    way: ResolvedExecutor,
+    start: int,
+    sizes: Sequence[int],
+    rate: Callable[[ResolvedExecutor, int], float],
 ) -> HeadChoice:
-    """Double the size while that pays: every size tried costs a compilation."""
+    """Go up or down from a size while that pays: every size tried costs a compilation."""
     best = HeadChoice(way, start, rate(way, start))
-    while 2 * best.batch_size <= most:
-        seen = rate(way, 2 * best.batch_size)
-        if seen <= best.rate * _CLEARLY:
+    for direction in (
+        [size for size in sizes if size > start],
+        [size for size in reversed(sizes) if size < start],
+    ):
+        for size in direction:
+            seen = rate(way, size)
+            if seen <= best.rate * _CLEARLY:
+                break
+            best = HeadChoice(way, size, seen)
+        if best.batch_size != start:
             break
-        best = HeadChoice(way, 2 * best.batch_size, seen)
     return best
 
 
@@ -146,7 +166,8 @@ def _rate(executor: HeadExecutor) -> float:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
-    return executor.batch_size / sorted(times)[len(times) // 2]
+    # The best of them: whatever else the machine does only ever makes a call slower.
+    return executor.batch_size / min(times)
 
 
 def _key(
@@ -169,7 +190,7 @@ def _key(
 class _Memory:
     """A small JSON file of choices; one that cannot be read or written is done without."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
 
     def look_up(self, key: str) -> HeadChoice | None:
@@ -186,6 +207,8 @@ class _Memory:
         if known is not None:
             return known
         found = measure()
+        if self._path is None or not found.rate:
+            return found  # what failed once, for want of memory or a compiler, may work next time
         content = self._read() | {key: [found.executor, found.batch_size, found.rate]}
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +219,8 @@ class _Memory:
         return found
 
     def _read(self) -> dict[str, object]:
+        if self._path is None:
+            return {}
         try:
             content = json.loads(self._path.read_text("utf-8"))
         except (OSError, ValueError):

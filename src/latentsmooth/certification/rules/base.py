@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from latentsmooth.certification.bounds import check_alpha, latent_radius
+from latentsmooth.certification.bounds import check_alpha, latent_radius, whole
 from latentsmooth.errors import ConfigurationError, ShapeError
 
 __all__ = ["More", "PreparedRule", "Rule", "Setting", "Verdict"]
@@ -171,10 +171,17 @@ def most_voted(votes: Sequence[int]) -> int:
     return max(range(len(votes)), key=votes.__getitem__)
 
 
-def check_draws(rule: Rule) -> None:
-    """Raise unless a rule's alpha is in (0, 1) and it may draw in both phases."""
+def check_draws(rule: Rule, *counts: str) -> None:
+    """Make a rule's counts and alpha plain numbers, which manifests can hold.
+
+    Args:
+        rule: a frozen dataclass.
+        counts: fields that are numbers of draws.
+
+    Raises:
+        ConfigurationError: unless alpha is in (0, 1) and the counts are whole and at least 1.
+    """
     check_alpha(rule.alpha)
-    if rule.n_select < 1 or rule.n_max < 1:
-        raise ConfigurationError(
-            f"wanted at least one draw a phase, got n_select={rule.n_select}, n_max={rule.n_max}"
-        )
+    object.__setattr__(rule, "alpha", float(rule.alpha))
+    for name in counts:
+        object.__setattr__(rule, name, whole(name, getattr(rule, name), at_least=1))

@@ -58,7 +58,7 @@ class FixedRule(Rule):
     alpha: float = 1e-3
 
     def __post_init__(self) -> None:
-        check_draws(self)
+        check_draws(self, "n_select", "n_estimate")
 
     @property
     def n_max(self) -> int:
@@ -117,7 +117,7 @@ class TwoSidedRule(Rule):
     rival_share: float = 0.5
 
     def __post_init__(self) -> None:
-        check_draws(self)
+        check_draws(self, "n_select", "n_estimate")
         if not 0 < self.rival_share < 1:
             raise ConfigurationError(f"wanted rival_share in (0, 1), got {self.rival_share}")
 

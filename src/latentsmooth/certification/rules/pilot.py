@@ -69,7 +69,7 @@ class PilotRule(Rule):
     alpha: float = 1e-3
 
     def __post_init__(self) -> None:
-        check_draws(self)
+        check_draws(self, "n_select", "n_max")
         if not (math.isfinite(self.tolerance) and self.tolerance > 0):
             raise ConfigurationError(f"wanted a tolerance above 0, got {self.tolerance}")
 

@@ -64,7 +64,7 @@ class SequentialRule(Rule):
     miss: float = 0.01
 
     def __post_init__(self) -> None:
-        check_draws(self)
+        check_draws(self, "n_select", "n_max")
         if not 0 < self.miss < 1:
             raise ConfigurationError(f"wanted miss in (0, 1), got {self.miss}")
         if self.bound not in ("betting", "alpha-spending"):

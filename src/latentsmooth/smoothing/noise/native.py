@@ -87,19 +87,23 @@ def _load(cxx: str) -> Any:
     # The compiler's own macros name its version and every instruction set of this processor.
     made_of = b"\0".join([source, shlex.join(command).encode(), macros])
     name = f"noise-{blake2b(made_of, digest_size=12).hexdigest()}.so"
+    folder = cache_folder()
     try:
-        with contextlib.suppress(OSError):  # the cache can be unwritable, or mounted noexec
-            return _open(_build(command, name, cache_folder()))
+        if folder is not None:
+            # The cache can be unwritable or mounted noexec, what lies in it cut short.
+            for again in (False, True):
+                with contextlib.suppress(OSError, AttributeError):
+                    return _open(_build(command, name, folder, again=again))
         # Not a fixed folder: whatever others could put there would be loaded.
-        with tempfile.TemporaryDirectory(prefix="latentsmooth-") as folder:
-            return _open(_build(command, name, Path(folder)))
-    except OSError as error:
+        with tempfile.TemporaryDirectory(prefix="latentsmooth-") as private:
+            return _open(_build(command, name, Path(private)))
+    except (OSError, AttributeError) as error:
         raise BuildError(f"cannot build or load the noise: {error}") from error
 
 
 def _compiler(cxx: str) -> list[str]:
     for compiler in [cxx] if cxx else COMPILERS:
-        with contextlib.suppress(BuildError):
+        with contextlib.suppress(BuildError, ValueError):  # quotes that do not close
             words = shlex.split(compiler)
             _run([*words, "--version"])
             return words
@@ -114,10 +118,10 @@ def _target(compiler: list[str]) -> tuple[list[str], bytes]:
     raise BuildError(f"{shlex.join(compiler)} does not preprocess an empty file")
 
 
-def _build(command: list[str], name: str, folder: Path) -> Path:
-    """The library's path in a folder, compiled where it is not there yet."""
+def _build(command: list[str], name: str, folder: Path, *, again: bool = False) -> Path:
+    """The library's path in a folder, compiled where it is not there yet, or once more."""
     library = folder / name
-    if not library.exists():
+    if again or not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=folder) as work:
             unfinished = Path(work) / name

@@ -133,7 +133,9 @@ def _radius(word: Tensor) -> Tensor:
     series = _horner(LOGARITHM[0::2], g) + _horner(LOGARITHM[1::2], g) * f
     square = exponent.to(torch.float32) * MINUS_TWO_LN2 + series * f
     # A double's root, rounded, is the correctly rounded float32 root; float32's own may not be.
-    return square.double().sqrt().float()
+    # An Apple GPU has no doubles; its roots are taken on the processor.
+    doubles = square.cpu() if square.device.type == "mps" else square
+    return doubles.double().sqrt().float().to(square.device)
 
 
 def _horner(coefficients: tuple[float, ...], at: Tensor) -> Tensor:
