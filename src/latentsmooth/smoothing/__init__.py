@@ -7,6 +7,7 @@ from latentsmooth.smoothing.executor import (
     as_rows,
     rows_as_latents,
 )
+from latentsmooth.smoothing.flight import Job, Votes
 from latentsmooth.smoothing.folding import Folded, fold
 from latentsmooth.smoothing.head import (
     default_batch_size,
@@ -21,7 +22,7 @@ from latentsmooth.smoothing.noise import (
     noise_filler,
     noise_key,
 )
-from latentsmooth.smoothing.scheduler import Job, Scheduler, Votes
+from latentsmooth.smoothing.scheduler import Scheduler
 from latentsmooth.smoothing.simplify import merge_batch_norm
 from latentsmooth.smoothing.stopwatch import Stopwatch
 from latentsmooth.smoothing.tuning import HeadChoice, choose_head

@@ -4,100 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
-from latentsmooth.smoothing.counting import BatchCounter, PendingCounts, Piece
+from latentsmooth.smoothing.counting import BatchCounter
 from latentsmooth.smoothing.executor import HeadExecutor
+from latentsmooth.smoothing.flight import Active, Batch, JobType, Segment
 from latentsmooth.smoothing.noise import NoiseFiller, Phase
 from latentsmooth.smoothing.stopwatch import Stopwatch
 
-__all__ = ["Job", "Scheduler", "Votes"]
-
-Votes = NDArray[np.int64]
-"""``(phases, classes)``: an image's votes so far, one row a `Phase`."""
+__all__ = ["Scheduler"]
 
 _AHEAD = 4
 """Images finished but waiting for an earlier one, at most, in multiples of those in flight."""
-
-
-class Job(Protocol):
-    """An image that wants votes.
-
-    Attributes:
-        latent: ``(m,)`` float32, in the order of `as_rows`.
-        key: of its noise, `noise_key`.
-        seconds: the scheduler adds the image's share of the time to it.
-    """
-
-    latent: Tensor
-    key: int
-    seconds: float
-
-    def step(self, votes: Votes) -> Mapping[Phase, int]:
-        """Say how many more draws of each phase are wanted; nothing at all ends the image.
-
-        Called once with zeros, then whenever all draws asked for are counted. What it answers may
-        depend on the votes alone, so that neither batches nor neighbours change a certificate.
-        """
-
-
-JobType = TypeVar("JobType", bound=Job)
-
-
-@dataclass(slots=True)
-class _Active(Generic[JobType]):
-    """An image in flight: where its latent lies, its votes, and draws asked for."""
-
-    job: JobType
-    place: int
-    slot: int
-    votes: Votes
-    drawn: list[int]
-    wanted: dict[Phase, int] = field(default_factory=dict)
-    awaited: int = 0
-    rounds: int = 0
-    ahead: dict[Phase, NDArray[np.int64]] = field(default_factory=dict)
-
-    def take(self, phase: Phase, count: int) -> int:
-        """Count answers drawn ahead, at most so many; return how many there were."""
-        answers = self.ahead.get(phase)
-        if answers is None:
-            return 0
-        self.votes[phase] += np.bincount(answers[:count], minlength=self.votes.shape[1])
-        self.ahead[phase] = answers[count:]
-        return min(count, len(answers))
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment(Generic[JobType]):
-    """Neighbouring rows of a batch that belong to one image and one phase."""
-
-    active: _Active[JobType]
-    phase: Phase
-    first: int
-    rows: int
-
-    @property
-    def piece(self) -> Piece:
-        """The segment as `BatchCounter` wants it."""
-        return (self.active.slot, self.active.job.key, self.phase, self.first, self.rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch(Generic[JobType]):
-    """A batch on its way: rows asked for, rows drawn ahead, and the votes to come."""
-
-    asked: list[_Segment[JobType]]
-    ahead: list[_Segment[JobType]]
-    counts: PendingCounts
 
 
 class Scheduler:
@@ -176,13 +100,13 @@ class _Run(Generic[JobType]):
         self._free = list(range(owner._in_flight))[::-1]
         self._counter = BatchCounter(owner.executor, buffers=owner._depth + 2)
         self._latents = self._zeros(0)
-        self._queue: deque[_Active[JobType]] = deque()
+        self._queue: deque[Active[JobType]] = deque()
         self._wanted_rows = 0
-        self._launched: deque[_Batch[JobType]] = deque()
+        self._launched: deque[Batch[JobType]] = deque()
         self._done: dict[int, JobType] = {}
         self._admitted = 0
         self._emitted = 0
-        self._clock = owner.stopwatch.worked
+        self._spent = 0.0
 
     def __iter__(self) -> Iterator[JobType]:
         owner = self._owner
@@ -225,7 +149,7 @@ class _Run(Generic[JobType]):
             job.seconds += encoding.seconds
             # One column more for answers that are no class.
             shape = (len(Phase), self._owner.executor.num_classes + 1)
-            active = _Active(job, self._admitted, slot, np.zeros(shape, np.int64), [0] * len(Phase))
+            active = Active(job, self._admitted, slot, np.zeros(shape, np.int64), [0] * len(Phase))
             self._admitted += 1
             self._ask(active)
 
@@ -249,7 +173,7 @@ class _Run(Generic[JobType]):
         width = executor.rows.shape[1]
         return torch.zeros(slots, width, dtype=torch.float32, device=executor.device)
 
-    def _ask(self, active: _Active[JobType]) -> None:
+    def _ask(self, active: Active[JobType]) -> None:
         with self._owner.stopwatch("statistics") as asking:
             wanted = self._missing(active)
         active.job.seconds += asking.seconds
@@ -262,7 +186,7 @@ class _Run(Generic[JobType]):
         self._wanted_rows += active.awaited
         self._queue.append(active)
 
-    def _missing(self, active: _Active[JobType]) -> dict[Phase, int]:
+    def _missing(self, active: Active[JobType]) -> dict[Phase, int]:
         """What the image asks for and was not drawn ahead; nothing where it is done."""
         while True:
             active.rounds += 1
@@ -284,25 +208,26 @@ class _Run(Generic[JobType]):
         asked = self._pack(size)
         filled = sum(segment.rows for segment in asked)
         ahead = self._draw_ahead(asked, size - filled)
-        with owner.stopwatch("count"):
+        with owner.stopwatch("count") as loading:
             pieces = [[segment.piece for segment in segments] for segments in (asked, ahead)]
             plan = self._counter.load(*pieces)
         with owner._lock:
-            with owner.stopwatch("noise"):
+            with owner.stopwatch("noise") as drawing:
                 owner._filler.fill(
                     owner.executor.rows, self._latents, plan, latent_sigma=owner.latent_sigma
                 )
-            with owner.stopwatch("head"):
+            with owner.stopwatch("head") as classifying:
                 classes = owner.executor.classify()
-            with owner.stopwatch("count"):
+            with owner.stopwatch("count") as counting:
                 counts = self._counter.count(classes)
-        self._launched.append(_Batch(asked, ahead, counts))
+        self._spent += sum(lap.seconds for lap in (loading, drawing, classifying, counting))
+        self._launched.append(Batch(asked, ahead, counts))
         owner.batches += 1
         owner.rows_filled += filled
         owner.rows_ahead += sum(segment.rows for segment in ahead)
         owner.rows_padded += size - filled - sum(segment.rows for segment in ahead)
 
-    def _pack(self, room: int) -> list[_Segment[JobType]]:
+    def _pack(self, room: int) -> list[Segment[JobType]]:
         segments = []
         while room and self._queue:
             active = self._queue[0]
@@ -319,7 +244,7 @@ class _Run(Generic[JobType]):
                 self._queue.popleft()
         return segments
 
-    def _draw_ahead(self, asked: Sequence[_Segment[JobType]], room: int) -> list[_Segment[JobType]]:
+    def _draw_ahead(self, asked: Sequence[Segment[JobType]], room: int) -> list[Segment[JobType]]:
         """Fill the room that is left with draws that images of this batch may ask for next.
 
         Only images whose question this batch completes: what is drawn ahead is then there when
@@ -334,19 +259,18 @@ class _Run(Generic[JobType]):
                 room -= rows
         return segments
 
-    def _segment(self, active: _Active[JobType], phase: Phase, rows: int) -> _Segment[JobType]:
-        segment = _Segment(active, phase, active.drawn[phase], rows)
+    def _segment(self, active: Active[JobType], phase: Phase, rows: int) -> Segment[JobType]:
+        segment = Segment(active, phase, active.drawn[phase], rows)
         active.drawn[phase] += rows
         return segment
 
     def _collect(self) -> None:
         batch = self._launched.popleft()
-        watch = self._owner.stopwatch
-        with watch("count"):
+        with self._owner.stopwatch("count") as waiting:
             votes, answers = batch.counts.wait()
         segments = [*batch.asked, *batch.ahead]
-        share = (watch.worked - self._clock) / sum(segment.rows for segment in segments)
-        self._clock = watch.worked
+        share = (self._spent + waiting.seconds) / sum(segment.rows for segment in segments)
+        self._spent = 0.0
         for segment in segments:
             segment.active.job.seconds += share * segment.rows
         start = 0

@@ -11,8 +11,6 @@ import torch
 
 __all__ = ["Lap", "Stopwatch"]
 
-_OF_BATCHES = ("noise", "head", "count")
-
 
 @dataclass(slots=True)
 class Lap:
@@ -37,11 +35,6 @@ class Stopwatch:
         self.stages: dict[str, float] = {}
         self._device = device
         self._waits = waits and device.type == "cuda"
-
-    @property
-    def worked(self) -> float:
-        """Seconds of the stages that head batches consist of."""
-        return sum(self.stages.get(stage, 0.0) for stage in _OF_BATCHES)
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[Lap]:
