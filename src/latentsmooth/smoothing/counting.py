@@ -52,7 +52,7 @@ class BatchCounter:
         self._device = executor.device
         self._pins = executor.device.type == "cuda"
         self._plans = [
-            torch.zeros(executor.batch_size, 5, dtype=torch.int64, pin_memory=self._pins)
+            torch.zeros(5 * executor.batch_size, dtype=torch.int64, pin_memory=self._pins)
             for _ in range(buffers)
         ]
         self._turn = 0
@@ -73,22 +73,24 @@ class BatchCounter:
         """
         plan = self._plans[self._turn]
         self._turn = (self._turn + 1) % len(self._plans)
-        cells = plan.numpy()
+        size = self._executor.batch_size
+        rows, groups = plan[: 4 * size].view(size, 4).numpy(), plan[4 * size :].numpy()
         start = 0
         counted = 0
-        for number, (slot, key, phase, first, rows) in enumerate([*pieces, *ahead]):
-            piece = cells[start : start + rows]
-            group = min(number, len(pieces))  # the group after the last is not looked at
-            piece[:, 0], piece[:, 1], piece[:, 2], piece[:, 4] = slot, key, phase, group
-            piece[:, 3] = np.arange(first, first + rows)
-            start += rows
-            counted = start if number < len(pieces) else counted
-        cells[start:] = (-1, 0, 0, 0, len(pieces))
+        for number, (slot, key, phase, first, draws) in enumerate([*pieces, *ahead]):
+            end = start + draws
+            rows[start:end] = (slot, key, phase, first)
+            rows[start:end, 3] += np.arange(draws)
+            groups[start:end] = min(number, len(pieces))  # what is not counted comes last
+            start = end
+            counted = end if number < len(pieces) else counted
+        rows[start:] = (-1, 0, 0, 0)
+        groups[start:] = len(pieces)
         self._ahead = slice(counted, start)
-        there = plan.to(self._device, non_blocking=True)
         self._pieces = len(pieces)
-        self._groups = there[:, 4]
-        return there[:, :4].contiguous()
+        there = plan.to(self._device, non_blocking=True)
+        self._groups = there[4 * size :]
+        return there[: 4 * size].view(size, 4)
 
     def count(self, classes: Tensor) -> PendingCounts:
         """Count the answers to the batch laid out last.
@@ -97,14 +99,18 @@ class BatchCounter:
             classes: ``(batch,)`` int64 on the device.
         """
         each = self._executor.num_classes + 1  # the last: no class at all
-        cells = self._groups * each + classes
-        # One group more than there are pieces takes the answers to empty rows.
+        # One group more than there are pieces takes the answers that are not counted.
+        if self._device.type == "cpu":
+            cells = self._groups.numpy() * each + classes.numpy()
+            found = np.bincount(cells, minlength=(self._pieces + 1) * each)
+            votes = torch.from_numpy(found[: self._pieces * each].reshape(-1, each))
+            return PendingCounts(votes, classes[self._ahead].clone())
         counts = torch.zeros((self._pieces + 1) * each, dtype=torch.int64, device=self._device)
-        counts.scatter_add_(0, cells, torch.ones_like(cells))
+        counts.scatter_add_(0, self._groups * each + classes, torch.ones_like(classes))
         counts = counts[: self._pieces * each].view(self._pieces, each)
         answers = classes[self._ahead]
         if not self._pins:
-            return PendingCounts(counts.cpu(), answers.cpu().clone())
+            return PendingCounts(counts.cpu(), answers.cpu())
         ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
         votes, ahead = self._brought_back(counts), self._brought_back(answers)
         ready.record(torch.cuda.current_stream(self._device))

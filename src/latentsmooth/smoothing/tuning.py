@@ -24,11 +24,13 @@ __all__ = ["HeadChoice", "choose_head"]
 
 _SIZES = {"cpu": (32, 64, 128, 256, 512), "other": (128, 256, 512, 1024, 2048, 4096)}
 _MOST_ELEMENTS = {"cpu": 1 << 26, "other": 1 << 30}
-_SECONDS_A_SIZE = 0.25
+_SECONDS_A_SIZE = 0.4
 _MOST_SECONDS_A_SIZE = 2.0
 _WORTH_COMPILING = 120.0
 """Seconds of eager work from which trying compilation, some tens of seconds, may pay."""
-_CLEARLY = 1.03
+_CLEARLY = 1.02
+_BESIDE_THE_HEAD = 2e-4
+"""Seconds that planning, counting and deciding take a batch, whatever its size."""
 _HOPELESS = 0.9
 """Share of the best speed below which larger batches are not tried."""
 
@@ -167,7 +169,7 @@ def _rate(executor: HeadExecutor) -> float:
         call()
         times.append(time.perf_counter() - start)
     # The best of them: whatever else the machine does only ever makes a call slower.
-    return executor.batch_size / min(times)
+    return executor.batch_size / (min(times) + _BESIDE_THE_HEAD)
 
 
 def _key(
