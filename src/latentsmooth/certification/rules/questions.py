@@ -118,12 +118,15 @@ class PreparedRadius(_PreparedSequential):
     def _judge(self, candidate: int, votes: Sequence[int], look: int) -> Verdict | None:
         count = votes[candidate]
         if count >= self._accepts[look]:
-            return self.one_sided(candidate, self._bound.lower(count, look), "radius reached")
-        if look == len(self._looks) - 1:
-            return self._abstain(candidate, self._bound.lower(count, look), "budget spent")
-        if count <= self._rejects[look]:
-            return self._abstain(candidate, self._bound.lower(count, look), "radius out of reach")
-        return None
+            reason = "radius reached"
+        elif look == len(self._looks) - 1:
+            reason = "budget spent"
+        elif count <= self._rejects[look]:
+            reason = "radius out of reach"
+        else:
+            return None
+        # The bound holds at every look, so what falls short of the goal is proven all the same.
+        return self.one_sided(candidate, self._bound.lower(count, look), reason)
 
     def _proves(self, p_lower: float) -> bool:
         return p_lower > 0.5 and self._in_input(p_lower) >= self._goal.input_radius

@@ -24,8 +24,9 @@ class SequentialRule(Rule):
     """Look at the votes at growing numbers of draws; stop when the goal is answered.
 
     Bounds hold at all looks together, so that stopping at any of them is valid. The rule also
-    abstains where the goal cannot be reached within ``n_max`` draws, or hardly. An abstention
-    claims nothing: ``miss`` trades draws for certificates, never for soundness.
+    gives up where the goal cannot be reached within ``n_max`` draws, or hardly, and then claims
+    what the votes so far prove, if anything: ``miss`` trades draws for certificates, never for
+    soundness.
 
     Args:
         goal: the question: `RadiusAtLeast`, `Precision` or `Decide`.
