@@ -12,10 +12,11 @@ from typing import Any, Final
 import numpy as np
 from torch import Tensor, nn
 
-from latentsmooth.bench.contender import Contender, Outcome, Unavailable, best_rate, leading
+from latentsmooth.bench.contender import Contender, Outcome, Unavailable, best_rate
 from latentsmooth.bench.macs import multiply_accumulates
 from latentsmooth.bench.subjects import Subject
 from latentsmooth.bench.textbook import plain_network
+from latentsmooth.certification.jobs import leading_votes
 
 __all__ = ["SIZES", "Art"]
 
@@ -96,7 +97,7 @@ class Art(Contender):
         self._smoother.certify(pixels, n=n, batch_size=self._batch_size)
         seconds = time.perf_counter() - start
         votes = tuple(
-            leading(np.asarray(counts, dtype=np.int64).tolist())
+            leading_votes(np.asarray(counts, dtype=np.int64).tolist())
             for counts in self._smoother.counted[1::2]
         )
         return Outcome(

@@ -6,14 +6,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
 
-__all__ = ["Contender", "Outcome", "Unavailable", "Votes", "best_rate", "finish", "leading"]
+__all__ = ["Contender", "Outcome", "Unavailable", "Votes", "best_rate", "finish"]
 
-TOP_CLASSES: Final = 5
 SWEEP_SECONDS = 0.5
 
 Votes = tuple[tuple[int, int], ...]
@@ -85,17 +83,6 @@ class Contender(ABC):
             images: ``(batch, channels, height, width)`` float, pixels in [0, 1].
             n: estimation samples an image.
         """
-
-
-def leading(counts: Sequence[int]) -> Votes:
-    """The most voted classes, as a certificate has them.
-
-    Example:
-        >>> leading([0, 3, 7, 3])
-        ((2, 7), (1, 3), (3, 3))
-    """
-    ranked = sorted(enumerate(counts), key=lambda pair: (-pair[1], pair[0]))
-    return tuple((number, int(count)) for number, count in ranked[:TOP_CLASSES] if count > 0)
 
 
 def finish(device: torch.device) -> None:

@@ -19,7 +19,6 @@ from latentsmooth.certification import (
     LabelledTensor,
     Rule,
     SequentialRule,
-    prepare_classifier,
 )
 from latentsmooth.certification.rules import Setting, parse_goal
 from latentsmooth.smoothing import HeadExecutor, Stopwatch, noise_filler
@@ -98,7 +97,7 @@ class Engine(Contender):
     def prepare(self, images: Tensor) -> None:
         """Compile, choose the batch, and certify one image by two batches."""
         certifier = self.certifier
-        prepared = prepare_classifier(self._subject.model, folds=self._options.get("folds", True))
+        prepared = certifier.prepared
         self.macs = multiply_accumulates(prepared.head, prepared.latent_shape)
         self.settings = {
             "batch_size": certifier.batch_size,
@@ -154,7 +153,6 @@ class Ceiling(Contender):
     Args:
         engine: whose head, precision and executor.
         subject: the classifier it runs.
-        folds: whether the head was folded.
         sizes: batch sizes to try besides the engine's.
         n_select: samples added to each image's, so that a turn is as long as the engine's.
         name: in the comparison.
@@ -167,7 +165,6 @@ class Ceiling(Contender):
         engine: Engine,
         subject: Subject,
         *,
-        folds: bool = True,
         sizes: Sequence[int] | None = None,
         n_select: int = 100,
         name: str | None = None,
@@ -176,7 +173,6 @@ class Ceiling(Contender):
         self.description = "the prepared head alone, on ready-made inputs, at its fastest batch"
         self._engine = engine
         self._subject = subject
-        self._folds = folds
         self._sizes = sizes
         self._n_select = n_select
         self._head: HeadExecutor | None = None
@@ -184,7 +180,7 @@ class Ceiling(Contender):
     def prepare(self, images: Tensor) -> None:
         """Measure every batch size, each compiled where the engine is, and keep the fastest."""
         certifier = self._engine.certifier
-        prepared = prepare_classifier(self._subject.model, folds=self._folds)
+        prepared = certifier.prepared
         kind = "cpu" if certifier.device.type == "cpu" else "other"
         tried = CEILING_SIZES[kind] if self._sizes is None else self._sizes
         made: dict[int, HeadExecutor] = {}

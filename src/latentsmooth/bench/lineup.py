@@ -63,8 +63,7 @@ def make_contenders(
                     Engine(subject, n_select=n_select, alpha=alpha, goal=goal, sibling=engine)
                 )
         if "ceiling" in kinds:
-            folds = options.get("folds", True)
-            ceiling = Ceiling(engine, subject, folds=folds, n_select=n_select)
+            ceiling = Ceiling(engine, subject, n_select=n_select)
             for each in mine:
                 each.ceiling = ceiling.name
             mine.append(ceiling)

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from latentsmooth.bench.contender import Contender, Outcome, best_rate, finish, leading
+from latentsmooth.bench.contender import Contender, Outcome, best_rate, finish
 from latentsmooth.bench.macs import multiply_accumulates
 from latentsmooth.bench.subjects import Subject
 from latentsmooth.certification import clopper_pearson_lower, latent_radius
+from latentsmooth.certification.jobs import leading_votes
 
 __all__ = ["SIZES", "Textbook", "plain_network"]
 
@@ -98,7 +99,7 @@ class Textbook(Contender):
             counts = self._count(there, n, size)
             p_lower = clopper_pearson_lower(int(counts[candidate]), n, self._alpha)
             latent_radius(p_lower, self._sigma)
-            votes.append(leading(counts.tolist()))
+            votes.append(leading_votes(counts.tolist()))
         seconds = time.perf_counter() - start
         return Outcome(
             seconds=seconds,

@@ -66,6 +66,7 @@ class Certifier:
         profile: have `scheduler` time every stage on a GPU as well.
 
     Attributes:
+        prepared: the copies that run; see `PreparedClassifier`.
         latent_sigma: standard deviation of the noise.
         drawn_sigma: the same as drawn, rounded to float32; the lesser counts in the radius.
         lipschitz_bound: of the encoder, verified; it divides every radius.
@@ -101,10 +102,10 @@ class Certifier:
         if executor not in ("auto", "eager", "compiled"):
             raise ConfigurationError(f"unknown executor {executor!r}: use eager, compiled or auto")
         self.drawn_sigma = drawn_sigma(classifier.latent_sigma)
-        self._prepared = prepare_classifier(classifier, folds=folds)
-        self.lipschitz_bound = self._prepared.lipschitz_bound
-        self.folding = self._prepared.folding
-        self.device = self._prepared.device
+        self.prepared = prepare_classifier(classifier, folds=folds)
+        self.lipschitz_bound = self.prepared.lipschitz_bound
+        self.folding = self.prepared.folding
+        self.device = self.prepared.device
         self.precision = resolve_precision(precision, self.device)
         self.seed = seed
         self.latent_sigma = classifier.latent_sigma
@@ -113,10 +114,10 @@ class Certifier:
         self.batch_size = choice.batch_size
         trial = self.encode(torch.full(classifier.image_shape, 0.5, dtype=torch.float32))
         with torch.autocast(self.device.type, enabled=False):
-            refuse_mixing(self._prepared.head, trial, batch_size=choice.batch_size)
+            refuse_mixing(self.prepared.head, trial, batch_size=choice.batch_size)
         head = HeadExecutor(
-            self._prepared.head,
-            latent_shape=self._prepared.latent_shape,
+            self.prepared.head,
+            latent_shape=self.prepared.latent_shape,
             num_classes=self._num_classes,
             batch_size=choice.batch_size,
             precision=self.precision,
@@ -135,11 +136,11 @@ class Certifier:
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of what the noise is added to, folding included."""
-        return self._prepared.latent_shape
+        return self.prepared.latent_shape
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode one image; see `PreparedClassifier.encode`."""
-        return self._prepared.encode(image)
+        return self.prepared.encode(image)
 
     def certify(self, images: Iterable[LabelledTensor], rule: Rule) -> Iterator[Certificate]:
         """Certify images, several in flight at a time.
@@ -238,13 +239,13 @@ class Certifier:
         while failure is None:
             items: list[LabelledTensor] = []
             try:
-                for item in islice(source, self._prepared.burst):
-                    check_image(item.image, self._prepared.image_shape)
+                for item in islice(source, self.prepared.burst):
+                    check_image(item.image, self.prepared.image_shape)
                     items.append(item)
             except Exception as error:
                 failure = error  # told when those before it are on their way
             if items:
-                latents = self._prepared.encode_checked([item.image for item in items])
+                latents = self.prepared.encode_checked([item.image for item in items])
                 for item, latent in zip(items, latents, strict=True):
                     check_latent(latent, self.drawn_sigma)
                     yield item, latent
@@ -259,11 +260,11 @@ class Certifier:
         if batch_size is not None:
             return HeadChoice(plain, batch_size, 0.0)  # nothing left to measure that pays
         if executor == "eager":
-            size = default_batch_size(self._prepared.latent_shape, self.device)
+            size = default_batch_size(self.prepared.latent_shape, self.device)
             return HeadChoice("eager", size, 0.0)
         return choose_head(
-            self._prepared.head,
-            latent_shape=self._prepared.latent_shape,
+            self.prepared.head,
+            latent_shape=self.prepared.latent_shape,
             num_classes=self._num_classes,
             precision=self.precision,
             device=self.device,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from latentsmooth.certification.bounds import check_alpha, latent_radius, whole
+from latentsmooth.certification.bounds import (
+    check_alpha,
+    input_radius,
+    latent_radius,
+    whole,
+)
 from latentsmooth.errors import ConfigurationError, ShapeError
 
 __all__ = ["More", "PreparedRule", "Rule", "Setting", "Verdict"]
@@ -116,9 +122,16 @@ class Rule(ABC):
     def prepare(self, setting: Setting) -> PreparedRule:
         """Compute, once a run, whatever makes steps fast."""
 
-    @abstractmethod
     def settings(self) -> dict[str, str | int | float]:
-        """Everything that defines the rule, as JSON values; see `rule_from_settings`."""
+        """Everything that defines the rule, as JSON values; see `rule_from_settings`.
+
+        The rule's name, and every field: numbers as they are, the rest as text.
+        """
+        found: dict[str, str | int | float] = {"rule": self.name}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # rules are dataclasses
+            value = getattr(self, field.name)
+            found[field.name] = value if isinstance(value, int | float) else str(value)
+        return found
 
 
 class PreparedRule(ABC):
@@ -151,6 +164,11 @@ class PreparedRule(ABC):
         if len(select) != wanted or len(estimate) != wanted:
             raise ShapeError(f"expected {wanted} counts, got {len(select)} and {len(estimate)}")
         return sum(select), sum(estimate)
+
+    def in_input(self, probability: float) -> float:
+        """Input radius that a candidate of this probability has; 0 up to one half."""
+        radius = latent_radius(probability, self.setting.latent_sigma)
+        return input_radius(radius, self.setting.lipschitz_bound)
 
     def one_sided(self, candidate: int, p_lower: float, reason: str) -> Verdict:
         """The verdict of a lower bound alone: every other class has at most ``1 - p_lower``."""

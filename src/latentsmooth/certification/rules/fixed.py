@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,7 +27,24 @@ __all__ = ["FixedRule", "TwoSidedRule"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FixedRule(Rule):
+class _AtOnce(Rule):
+    """Numbers of draws that both rules have."""
+
+    n_select: int = 100
+    n_estimate: int = 100_000
+    alpha: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_draws(self, "n_select", "n_estimate")
+
+    @property
+    def n_max(self) -> int:
+        """The same as ``n_estimate``."""
+        return self.n_estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedRule(_AtOnce):
     """Draw ``n_estimate`` votes; the exact Clopper-Pearson bound at ``alpha`` gives the radius.
 
     Both phases are asked for at once, so nothing ever waits.
@@ -53,34 +71,14 @@ class FixedRule(Rule):
     """
 
     name: ClassVar[str] = "fixed"
-    n_select: int = 100
-    n_estimate: int = 100_000
-    alpha: float = 1e-3
-
-    def __post_init__(self) -> None:
-        check_draws(self, "n_select", "n_estimate")
-
-    @property
-    def n_max(self) -> int:
-        """The same as ``n_estimate``."""
-        return self.n_estimate
 
     def prepare(self, setting: Setting) -> PreparedRule:
         """Nothing to compute beforehand."""
         return _PreparedFixed(self, setting)
 
-    def settings(self) -> dict[str, str | int | float]:
-        """The rule's name and its three numbers."""
-        return {
-            "rule": self.name,
-            "n_select": self.n_select,
-            "n_estimate": self.n_estimate,
-            "alpha": self.alpha,
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
-class TwoSidedRule(Rule):
+class TwoSidedRule(_AtOnce):
     """Draw ``n_estimate`` votes; bound the candidate from below and every rival from above.
 
         radius = sigma/2 (Phi^-1(p_lower) - Phi^-1(rival_upper))
@@ -111,65 +109,52 @@ class TwoSidedRule(Rule):
     """
 
     name: ClassVar[str] = "two-sided"
-    n_select: int = 100
-    n_estimate: int = 100_000
-    alpha: float = 1e-3
     rival_share: float = 0.5
 
     def __post_init__(self) -> None:
-        check_draws(self, "n_select", "n_estimate")
+        super().__post_init__()
         if not 0 < self.rival_share < 1:
             raise ConfigurationError(f"wanted rival_share in (0, 1), got {self.rival_share}")
-
-    @property
-    def n_max(self) -> int:
-        """The same as ``n_estimate``."""
-        return self.n_estimate
 
     def prepare(self, setting: Setting) -> PreparedRule:
         """Split alpha among the classes."""
         return _PreparedTwoSided(self, setting)
 
-    def settings(self) -> dict[str, str | int | float]:
-        """The rule's name and its four numbers."""
-        return {
-            "rule": self.name,
-            "n_select": self.n_select,
-            "n_estimate": self.n_estimate,
-            "alpha": self.alpha,
-            "rival_share": self.rival_share,
-        }
 
+class _PreparedAtOnce(PreparedRule):
+    """Asks for everything at once; subclasses judge it."""
 
-class _PreparedFixed(PreparedRule):
-    def __init__(self, rule: FixedRule, setting: Setting) -> None:
+    def __init__(self, rule: _AtOnce, setting: Setting) -> None:
         super().__init__(setting)
-        self._rule = rule
+        self._draws = rule
 
     def step(self, select: Sequence[int], estimate: Sequence[int]) -> More | Verdict:
-        """Ask for everything at once, then judge."""
-        rule = self._rule
+        """Ask for what is missing, then judge."""
         selected, estimated = self.totals(select, estimate)
-        if selected < rule.n_select or estimated < rule.n_estimate:
-            return _missing(rule.n_select - selected, rule.n_estimate - estimated)
-        candidate = most_voted(select)
-        p_lower = clopper_pearson_lower(estimate[candidate], estimated, rule.alpha)
+        missing = (self._draws.n_select - selected, self._draws.n_estimate - estimated)
+        if max(missing) > 0:
+            return More(select=max(0, missing[0]), estimate=max(0, missing[1]))
+        return self._judge(most_voted(select), estimate, estimated)
+
+    @abstractmethod
+    def _judge(self, candidate: int, estimate: Sequence[int], estimated: int) -> Verdict:
+        """What the votes prove of the candidate."""
+
+
+class _PreparedFixed(_PreparedAtOnce):
+    def _judge(self, candidate: int, estimate: Sequence[int], estimated: int) -> Verdict:
+        p_lower = clopper_pearson_lower(estimate[candidate], estimated, self._draws.alpha)
         return self.one_sided(candidate, p_lower, "all draws made")
 
 
-class _PreparedTwoSided(PreparedRule):
+class _PreparedTwoSided(_PreparedAtOnce):
     def __init__(self, rule: TwoSidedRule, setting: Setting) -> None:
-        super().__init__(setting)
+        super().__init__(rule, setting)
         self._rule = rule
         self._rival_alpha = rule.alpha * rule.rival_share / (setting.num_classes - 1)
 
-    def step(self, select: Sequence[int], estimate: Sequence[int]) -> More | Verdict:
-        """Ask for everything at once, then judge."""
+    def _judge(self, candidate: int, estimate: Sequence[int], estimated: int) -> Verdict:
         rule = self._rule
-        selected, estimated = self.totals(select, estimate)
-        if selected < rule.n_select or estimated < rule.n_estimate:
-            return _missing(rule.n_select - selected, rule.n_estimate - estimated)
-        candidate = most_voted(select)
         p_lower = clopper_pearson_lower(
             estimate[candidate], estimated, rule.alpha * (1 - rule.rival_share)
         )
@@ -187,7 +172,3 @@ class _PreparedTwoSided(PreparedRule):
             latent_radius=radius,
             reason="all draws made",
         )
-
-
-def _missing(select: int, estimate: int) -> More:
-    return More(select=max(0, select), estimate=max(0, estimate))

@@ -7,12 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from latentsmooth.certification.bounds import (
-    clopper_pearson_lower,
-    clopper_pearson_upper,
-    input_radius,
-    latent_radius,
-)
+from latentsmooth.certification.bounds import clopper_pearson_lower, clopper_pearson_upper
 from latentsmooth.certification.rules.base import (
     More,
     PreparedRule,
@@ -77,16 +72,6 @@ class PilotRule(Rule):
         """Nothing beforehand: the sizes that occur are remembered."""
         return _PreparedPilot(self, setting)
 
-    def settings(self) -> dict[str, str | int | float]:
-        """The rule's name and its four numbers."""
-        return {
-            "rule": self.name,
-            "tolerance": self.tolerance,
-            "n_select": self.n_select,
-            "n_max": self.n_max,
-            "alpha": self.alpha,
-        }
-
 
 class _PreparedPilot(PreparedRule):
     def __init__(self, rule: PilotRule, setting: Setting) -> None:
@@ -133,5 +118,4 @@ class _PreparedPilot(PreparedRule):
 
     def _predicted(self, share: float, draws: int) -> float:
         p_lower = clopper_pearson_lower(math.floor(share * draws), draws, self._rule.alpha)
-        radius = latent_radius(p_lower, self.setting.latent_sigma)
-        return input_radius(radius, self.setting.lipschitz_bound) if radius > 0 else 0.0
+        return self.in_input(p_lower)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from scipy.special import ndtr
 from scipy.stats import binom
 
-from latentsmooth.certification.bounds import input_radius, latent_radius
 from latentsmooth.certification.rules.base import (
     More,
     PreparedRule,
@@ -78,11 +77,6 @@ class _PreparedSequential(PreparedRule):
     def _judge(self, candidate: int, votes: Sequence[int], look: int) -> Verdict | None:
         """The verdict at a look, or ``None`` to go on; never ``None`` at the last."""
 
-    def _in_input(self, probability: float) -> float:
-        """Input radius of a probability; 0 up to one half."""
-        radius = latent_radius(probability, self.setting.latent_sigma)
-        return input_radius(radius, self.setting.lipschitz_bound) if radius > 0 else 0.0
-
     def _abstain(self, candidate: int, p_lower: float, reason: str) -> Verdict:
         return Verdict(
             candidate=candidate,
@@ -108,7 +102,7 @@ class PreparedRadius(_PreparedSequential):
         self._goal = goal
         self._accepts = [self._fewest_accepted(look) for look in range(len(self._looks))]
         if self._accepts[-1] > self._looks[-1]:
-            most = self._in_input(self._bound.lower(self._looks[-1], len(self._looks) - 1))
+            most = self.in_input(self._bound.lower(self._looks[-1], len(self._looks) - 1))
             raise ConfigurationError(
                 f"wanted a radius that {rule.n_max} draws can prove (at most {most:.4g} at "
                 f"alpha={rule.alpha:g}), got {goal}"
@@ -129,7 +123,7 @@ class PreparedRadius(_PreparedSequential):
         return self.one_sided(candidate, self._bound.lower(count, look), reason)
 
     def _proves(self, p_lower: float) -> bool:
-        return p_lower > 0.5 and self._in_input(p_lower) >= self._goal.input_radius
+        return p_lower > 0.5 and self.in_input(p_lower) >= self._goal.input_radius
 
     def _fewest_accepted(self, look: int) -> int:
         """Fewest votes whose bound proves the radius; one more than all where none do."""
@@ -160,7 +154,7 @@ class PreparedPrecision(_PreparedSequential):
         super().__init__(rule, setting, floor=0.5)
         self._goal = goal
         last = len(self._looks) - 1
-        self._most = self._in_input(self._bound.lower(self._looks[last], last))
+        self._most = self.in_input(self._bound.lower(self._looks[last], last))
 
     def _judge(self, candidate: int, votes: Sequence[int], look: int) -> Verdict | None:
         count = votes[candidate]
@@ -168,7 +162,7 @@ class PreparedPrecision(_PreparedSequential):
         if upper <= 0.5:
             return self._abstain(candidate, lower, "minority")
         # No draws within the budget prove more than `most`: there is nothing to wait for above it.
-        spread = min(self._in_input(upper), self._most) - self._in_input(lower)
+        spread = min(self.in_input(upper), self._most) - self.in_input(lower)
         if spread <= self._goal.input_radius:
             return self.one_sided(candidate, lower, "precision reached")
         if look == len(self._looks) - 1:

@@ -86,15 +86,3 @@ class SequentialRule(Rule):
         if isinstance(self.goal, Decide):
             return PreparedDecide(self, setting)
         raise ConfigurationError(f"wanted a goal, got {self.goal!r}")
-
-    def settings(self) -> dict[str, str | int | float]:
-        """The rule's name, its goal as text, and its numbers."""
-        return {
-            "rule": self.name,
-            "goal": str(self.goal),
-            "n_select": self.n_select,
-            "n_max": self.n_max,
-            "alpha": self.alpha,
-            "bound": self.bound,
-            "miss": self.miss,
-        }
