@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 from torch import Tensor, nn
 
-from latentsmooth.bench.contender import Contender, Outcome, Unavailable, best_rate
+from latentsmooth.bench.baseline import Baseline
+from latentsmooth.bench.contender import Outcome, Unavailable, best_rate
 from latentsmooth.bench.macs import multiply_accumulates
 from latentsmooth.bench.subjects import Subject
 from latentsmooth.bench.textbook import plain_network
@@ -26,7 +27,7 @@ _ROWS_TRIED: Final = 1024
 PACKAGE: Final = "adversarial-robustness-toolbox"
 
 
-class Art(Contender):
+class Art(Baseline):
     """``PyTorchRandomizedSmoothing.certify`` of the Adversarial Robustness Toolbox.
 
     Args:
@@ -53,14 +54,16 @@ class Art(Contender):
         sizes: Sequence[int] = SIZES,
         name: str = "art",
     ) -> None:
-        super().__init__(name, model=subject.label)
+        super().__init__(
+            subject,
+            n_select=n_select,
+            alpha=alpha,
+            batch_size=batch_size,
+            sizes=sizes,
+            name=name,
+        )
         chosen = "its fastest batch" if batch_size is None else f"batch {batch_size}, its default"
         self.description = f"Adversarial Robustness Toolbox, certify, {chosen}"
-        self._subject = subject
-        self._n_select = n_select
-        self._alpha = alpha
-        self._batch_size = batch_size
-        self._sizes = sizes
         self._smoother: Any = None
 
     def prepare(self, images: Tensor) -> None:
@@ -80,12 +83,8 @@ class Art(Contender):
                 lambda size: lambda: smoother._prediction_counts(image, n=rows, batch_size=size),
                 self._subject.device,
             )
-            rates = {size: rate * rows / size for size, rate in rates.items()}
-            self.settings["rates"] = rates
-            self._batch_size = max(rates, key=lambda size: rates[size])
-        self.settings["batch_size"] = self._batch_size
-        self.settings["precision"] = "float32"
-        self.settings["executor"] = "eager"
+            self._choose({size: rate * rows / size for size, rate in rates.items()})
+        self._say()
         self.settings["version"] = importlib.metadata.version(PACKAGE)
         smoother._prediction_counts(image, n=self._batch_size, batch_size=self._batch_size)
 

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from latentsmooth.bench.contender import Contender, Outcome, best_rate, finish
+from latentsmooth.bench.baseline import Baseline
+from latentsmooth.bench.contender import Outcome, best_rate, finish
 from latentsmooth.bench.macs import multiply_accumulates
 from latentsmooth.bench.subjects import Subject
 from latentsmooth.certification import clopper_pearson_lower, latent_radius
@@ -32,7 +33,7 @@ def plain_network(subject: Subject) -> nn.Module:
     return network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 
 
-class Textbook(Contender):
+class Textbook(Baseline):
     """Certify one image at a time: repeat it, add noise, classify in float32, count on the host.
 
     Args:
@@ -60,32 +61,33 @@ class Textbook(Contender):
         sizes: Sequence[int] = SIZES,
         name: str = "textbook",
     ) -> None:
-        super().__init__(name, model=subject.label)
+        super().__init__(
+            subject,
+            n_select=n_select,
+            alpha=alpha,
+            batch_size=batch_size,
+            sizes=sizes,
+            name=name,
+        )
         chosen = "its fastest batch" if batch_size is None else f"batch {batch_size}"
         self.description = f"Cohen et al.'s loop, float32, eager, {chosen}"
         self._network = plain_network(subject)
         self._sigma = subject.model.latent_sigma
         self._classes = len(subject.model.class_names)
         self._device = subject.device
-        self._n_select = n_select
-        self._alpha = alpha
-        self._batch_size = batch_size
-        self._sizes = sizes
 
     def prepare(self, images: Tensor) -> None:
         """Count the network's arithmetic, and find the fastest batch where none was named."""
         self.macs = multiply_accumulates(self._network, images.shape[1:])
         image = images[0].to(self._device)
-        if self._batch_size is None:
+        chosen = self._batch_size
+        if chosen is None:
             rates = best_rate(
                 self._sizes, lambda size: lambda: self._count(image, size, size), self._device
             )
-            self.settings["rates"] = rates
-            self._batch_size = max(rates, key=lambda size: rates[size])
-        self.settings["batch_size"] = self._batch_size
-        self.settings["precision"] = "float32"
-        self.settings["executor"] = "eager"
-        self._count(image, self._batch_size, self._batch_size)
+            chosen = self._choose(rates)
+        self._say()
+        self._count(image, chosen, chosen)
 
     def run(self, images: Tensor, n: int) -> Outcome:
         """Select, estimate and bound, image after image."""
