@@ -25,7 +25,7 @@ from latentsmooth.records.log import CertificateLog, manifest_of
 from latentsmooth.records.manifest import Manifest
 from latentsmooth.smoothing import NOISE_DEFINITION
 
-__all__ = ["certify_to_log", "check_fits"]
+__all__ = ["certify_to_log", "check_fits", "engine_options"]
 
 OnCertificate = Callable[[Certificate | None, int, int], None]
 """Called with the new certificate (``None`` for one already in the log), images done, and all."""
@@ -125,6 +125,18 @@ def certify_to_log(
             if on_certificate is not None:
                 on_certificate(certificate, position + 1, len(indices))
         return [log.certificates[index] for index in indices]
+
+
+def engine_options(manifest: Manifest) -> EngineOptions:
+    """How the engine ran that made a log, its seed left out: what a certificate is about."""
+    options: EngineOptions = {
+        "precision": manifest.precision,
+        "executor": manifest.executor,
+        "folds": bool(manifest.folding),
+    }
+    if manifest.batch_size:
+        options["batch_size"] = manifest.batch_size
+    return options
 
 
 def check_fits(classifier: LatentSmoothedClassifier, images: ImageSet) -> None:
