@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
+from latentsmooth.certification import Deductions
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.records import Manifest
 
@@ -28,8 +29,12 @@ _MANIFEST = Manifest(
     alpha=0.001,
     rule={"rule": "fixed", "n_select": 100, "n_estimate": 10_000, "alpha": 0.001},
     seed=0,
-    noise="philox4x32-10/box-muller-1",
+    noise="philox4x32-10/box-muller-1/lattice",
+    lattice_step=2.0**-18,
     lipschitz_bound=1.0000006,
+    deductions=Deductions(encoder_rounding=1e-9, lattice_rounding=1e-4, total_variation=0.0),
+    rounding_assumed=(),
+    encoder_precision="float64",
     folding="",
     precision="float32",
     executor="eager",
@@ -40,6 +45,7 @@ _MANIFEST = Manifest(
     command="latentsmooth certify runs/haar fashion-mini",
     created="2025-01-01T00:00:00+00:00",
 )
+_SLACK = _MANIFEST.deductions.latent_slack
 
 
 def manifest(**changes: Any) -> Manifest:
@@ -91,7 +97,7 @@ def certificates(draw: st.DrawFn, index: int) -> Certificate:
         prediction=candidate,
         p_lower=p_lower,
         latent_radius=latent_radius,
-        input_radius=latent_radius / _MANIFEST.lipschitz_bound,
+        input_radius=max(0.0, latent_radius - _SLACK) / _MANIFEST.lipschitz_bound,
         **common,
     )
 

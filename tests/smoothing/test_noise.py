@@ -17,7 +17,9 @@ from torch import Tensor
 
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.smoothing.noise import (
+    GRADES,
     LARGEST_NORMAL,
+    Grade,
     NoiseFiller,
     Phase,
     choice,
@@ -31,6 +33,7 @@ CPU = torch.device("cpu")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 SIZES = (1, 3, 63, 64, 65, 768, 3072, 8192 + 70)
 REFERENCE = noise_filler(CPU, implementation="reference")
+SIGMA, STEP = 0.37, 2.0**-16
 
 
 @pytest.fixture
@@ -62,12 +65,21 @@ def random_plan(rows: int, slots: int) -> Tensor:
 
 def assert_same_bits(filler: NoiseFiller, size: int, dtype: torch.dtype, rows: int = 9) -> None:
     latents = torch.randn(3, size, generator=torch.Generator().manual_seed(size))
+    latents = latents.div(STEP).round() * STEP
     plan = random_plan(rows, 3)
-    found, wanted = (
-        one.fill(torch.full((rows, size), 7.0, dtype=dtype), latents, plan, latent_sigma=0.37)
-        for one in (filler, REFERENCE)
-    )
-    assert torch.equal(found, wanted)
+    reference = noise_filler(CPU, implementation="reference", grade=filler.grade)
+    for step in (STEP, 0.0) if filler.grade == "fast" else (STEP,):
+        found, wanted = (
+            one.fill(
+                torch.full((rows, size), 7.0, dtype=dtype),
+                latents,
+                plan,
+                latent_sigma=SIGMA,
+                step=step,
+            )
+            for one in (filler, reference)
+        )
+        assert torch.equal(found, wanted)
 
 
 # ------------------------------------------------ the definition
@@ -166,8 +178,11 @@ def test_keys_are_signed_64_bit_numbers_that_tell_images_apart() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
-def test_native_noise_has_the_bits_of_the_reference(size: int, dtype: torch.dtype) -> None:
-    assert_same_bits(noise_filler(CPU, implementation="native"), size, dtype)
+@pytest.mark.parametrize("grade", GRADES)
+def test_native_noise_has_the_bits_of_the_reference(
+    grade: Grade, size: int, dtype: torch.dtype
+) -> None:
+    assert_same_bits(noise_filler(CPU, implementation="native", grade=grade), size, dtype)
 
 
 @pytest.mark.parametrize("flags", ["-mno-avx512f", "-DLATENTSMOOTH_GENERIC"])
@@ -178,8 +193,10 @@ def test_other_instruction_sets_give_the_same_bits(
         pytest.skip("there is nothing narrower to choose")
     monkeypatch.setenv("CXX", f"g++ {flags}")
     filler = noise_filler(CPU, implementation="native")
+    exact = noise_filler(CPU, implementation="native", grade="exact")
     for dtype in DTYPES:
         assert_same_bits(filler, 200, dtype)
+        assert_same_bits(exact, 200, dtype)
         assert_rounds_as_torch(filler, dtype)
 
 
@@ -187,11 +204,14 @@ def test_other_instruction_sets_give_the_same_bits(
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_the_number_of_threads_does_not_matter(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(count)
-    filler = noise_filler(CPU, implementation="native")
-    assert_same_bits(filler, 8192 + 70, torch.bfloat16, rows=20)
-    assert_same_bits(filler, 5, torch.float32, rows=5000)
-    monkeypatch.setattr(filler, "_parallel", None)  # as where torch has another OpenMP library
-    assert_same_bits(filler, 8192 + 70, torch.bfloat16, rows=20)
+    for grade in GRADES:
+        filler = noise_filler(CPU, implementation="native", grade=grade)
+        assert isinstance(filler, native.NativeFiller | native.NativeExactFiller)
+        assert_same_bits(filler, 8192 + 70, torch.bfloat16, rows=20)
+        assert_same_bits(filler, 5, torch.float32, rows=5000)
+        # As where torch has another OpenMP library.
+        monkeypatch.setattr(filler._native, "_parallel", None)
+        assert_same_bits(filler, 8192 + 70, torch.bfloat16, rows=20)
 
 
 @pytest.mark.parametrize("implementation", ["native", "reference"])
@@ -264,9 +284,13 @@ def test_triton_noise_has_the_bits_of_the_reference() -> None:
 def test_noise_on_cuda_has_the_bits_of_the_reference(dtype: torch.dtype) -> None:
     filler = noise_filler(torch.device("cuda"))
     latents, plan = torch.randn(3, 3072), random_plan(40, 3)
-    wanted = REFERENCE.fill(torch.empty(40, 3072, dtype=dtype), latents, plan, latent_sigma=0.37)
-    out = torch.empty(40, 3072, dtype=dtype, device="cuda")
-    found = filler.fill(out, latents.cuda(), plan, latent_sigma=0.37)
+    out = torch.empty(40, 3072, dtype=dtype)
+    wanted = REFERENCE.fill(out.clone(), latents, plan, latent_sigma=SIGMA, step=STEP)
+    found = filler.fill(out.cuda(), latents.cuda(), plan, latent_sigma=SIGMA, step=STEP)
+    assert torch.equal(found.cpu(), wanted)
+    here, exact = (noise_filler(torch.device(name), grade="exact") for name in ("cpu", "cuda"))
+    wanted = here.fill(out, latents, plan, latent_sigma=SIGMA, step=STEP)
+    found = exact.fill(out.cuda(), latents.cuda(), plan, latent_sigma=SIGMA, step=STEP)
     assert torch.equal(found.cpu(), wanted)
 
 
@@ -328,6 +352,13 @@ def test_what_cannot_be_drawn_is_named() -> None:
     for sigma in (-1.0, math.nan, math.inf):
         with pytest.raises(ConfigurationError, match="latent_sigma"):
             REFERENCE.fill(out, latents, good, latent_sigma=sigma)
+    for step, message in ((0.3, "power of two"), (-0.5, "power of two"), (2.0**-40, "at least")):
+        with pytest.raises(ConfigurationError, match=message):
+            REFERENCE.fill(out, latents, good, latent_sigma=1.0, step=step)
+    exact = noise_filler(CPU, grade="exact")
+    for step, message in ((0.0, "wants the step"), (0.5, r"sigma / step")):
+        with pytest.raises(ConfigurationError, match=message):
+            exact.fill(out, latents, good, latent_sigma=1.0, step=step)
 
 
 @pytest.mark.parametrize(
@@ -364,3 +395,7 @@ def test_unknown_and_misplaced_implementations_are_named() -> None:
             noise_filler(CPU, implementation="triton")
     with pytest.raises(ConfigurationError, match="not on cuda"):
         noise_filler(torch.device("cuda"), implementation="native")
+    with pytest.raises(ConfigurationError, match="'best'"):
+        noise_filler(CPU, grade="best")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="no triton noise of grade exact"):
+        noise_filler(CPU, implementation="triton", grade="exact")

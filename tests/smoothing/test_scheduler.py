@@ -17,6 +17,7 @@ from latentsmooth.smoothing import (
     Scheduler,
     Votes,
     as_rows,
+    choose_lattice,
     noise_filler,
     noise_key,
     rows_as_latents,
@@ -24,7 +25,7 @@ from latentsmooth.smoothing import (
 
 CPU = torch.device("cpu")
 SHAPE = (2, 3, 5)
-SIGMA = 0.7
+LATTICE = choose_lattice(latent_sigma=0.7, size=30, largest=8.0)
 CLASSES = 4
 
 
@@ -77,7 +78,7 @@ def scheduler(
         executor="eager",
         device=CPU,
     )
-    return Scheduler(executor, noise_filler(CPU), latent_sigma=SIGMA, in_flight=in_flight)
+    return Scheduler(executor, noise_filler(CPU), lattice=LATTICE, in_flight=in_flight)
 
 
 def counted(job: Counting) -> Votes:
@@ -89,7 +90,11 @@ def counted(job: Counting) -> Votes:
         rows = torch.empty(draws, job.latent.numel())
         if draws:
             noise_filler(CPU, implementation="reference").fill(
-                rows, job.latent.unsqueeze(0), plan, latent_sigma=SIGMA
+                rows,
+                job.latent.unsqueeze(0),
+                plan,
+                latent_sigma=LATTICE.latent_sigma,
+                step=LATTICE.step,
             )
             answers = Head()(rows_as_latents(rows, SHAPE)).argmax(1)
             totals[phase] = np.bincount(answers.numpy(), minlength=CLASSES)

@@ -8,6 +8,8 @@ from latentsmooth.certification.bounds import (
     two_sided_p_value,
 )
 from latentsmooth.certification.certificate import Certificate, Prediction
+from latentsmooth.certification.deductions import NOTHING_DEDUCTED, Deductions
+from latentsmooth.certification.encoding import EncoderPrecision
 from latentsmooth.certification.engine import Certifier, EngineOptions
 from latentsmooth.certification.jobs import LabelledTensor
 from latentsmooth.certification.preparation import (
@@ -25,8 +27,11 @@ from latentsmooth.certification.rules import (
 )
 
 __all__ = [
+    "NOTHING_DEDUCTED",
     "Certificate",
     "Certifier",
+    "Deductions",
+    "EncoderPrecision",
     "EngineOptions",
     "FixedRule",
     "LabelledTensor",

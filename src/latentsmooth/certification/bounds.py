@@ -153,15 +153,27 @@ def two_sided_latent_radius(p_lower: float, rival_upper: float, latent_sigma: fl
     return max(0.0, latent_sigma / 2 * (upper - lower - error))
 
 
-def input_radius(radius_in_latent: float, lipschitz_bound: float) -> float:
-    """Carry a latent radius back to pixels: divide by the encoder's Lipschitz bound, round down.
+def input_radius(radius_in_latent: float, lipschitz_bound: float, *, slack: float = 0.0) -> float:
+    """Carry a latent radius back to pixels: ``(radius - slack) / bound``, rounded down.
+
+    Args:
+        radius_in_latent: proven in the latent.
+        lipschitz_bound: the encoder's.
+        slack: deducted for rounding, see `Deductions.latent_slack`; what it exceeds becomes 0.
 
     Raises:
-        ConfigurationError: unless the bound is positive and finite.
+        ConfigurationError: unless the bound is positive and finite, and the slack is not negative.
+
+    Example:
+        >>> 0.1199 < input_radius(0.25, 2.0, slack=0.01) < 0.12
+        True
     """
     if not (math.isfinite(lipschitz_bound) and lipschitz_bound > 0):
         raise ConfigurationError(f"wanted a positive finite bound, got {lipschitz_bound}")
-    return math.nextafter(radius_in_latent / lipschitz_bound, 0.0)
+    if not (math.isfinite(slack) and slack >= 0):
+        raise ConfigurationError(f"wanted a finite slack >= 0, got {slack}")
+    left = math.nextafter(radius_in_latent - slack, -math.inf) if slack else radius_in_latent
+    return math.nextafter(left / lipschitz_bound, 0.0) if left > 0 else 0.0
 
 
 def two_sided_p_value(first: int, second: int) -> float:

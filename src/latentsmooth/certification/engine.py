@@ -11,19 +11,16 @@ from torch import Tensor
 
 from latentsmooth.certification.bounds import check_alpha, whole
 from latentsmooth.certification.certificate import Certificate, Prediction
+from latentsmooth.certification.encoding import EncoderPrecision, check_image
 from latentsmooth.certification.jobs import CertificationJob, LabelledTensor, PredictionJob
-from latentsmooth.certification.preparation import (
-    SmoothedClassifier,
-    check_image,
-    check_latent,
-    drawn_sigma,
-    prepare_classifier,
-)
+from latentsmooth.certification.preparation import SmoothedClassifier, prepare_classifier
 from latentsmooth.certification.rules import FixedRule, Rule, Setting
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.machine import Precision, resolve_precision
 from latentsmooth.smoothing import (
+    GRADES,
     Executor,
+    Grade,
     HeadChoice,
     HeadExecutor,
     ResolvedExecutor,
@@ -45,6 +42,8 @@ class EngineOptions(TypedDict, total=False):
     precision: Precision
     executor: Executor
     folds: bool
+    encoder_precision: EncoderPrecision
+    noise: Grade
     in_flight: int
 
 
@@ -61,6 +60,9 @@ class Certifier:
         precision: of the head: ``float32``, ``bfloat16``, ``float16``, or ``auto``.
         executor: ``eager``; ``compiled``; or ``auto``, which measures once and remembers.
         folds: whether the head's first linear map may move into the encoder; see `fold`.
+        encoder_precision: arithmetic of the encoder; float32 is faster and costs more radius.
+        noise: ``fast``, float32 normals that are taken for Gaussian; or ``exact``, by inversion,
+            whose distance from Gaussian is known and deducted.
         in_flight: images whose latents are held at a time.
         workload: samples to be drawn, where known: ``auto`` tries compilation only if it may pay.
         profile: have `scheduler` time every stage on a GPU as well.
@@ -68,8 +70,11 @@ class Certifier:
     Attributes:
         prepared: the copies that run; see `PreparedClassifier`.
         latent_sigma: standard deviation of the noise.
-        drawn_sigma: the same as drawn, rounded to float32; the lesser counts in the radius.
+        drawn_sigma: the same as drawn, ``fast`` rounds it to float32; the lesser counts in the
+            radius.
         lipschitz_bound: of the encoder, verified; it divides every radius.
+        deductions: what rounding and the noise take off every radius.
+        noise: grade of the noise.
         folding: what of the head moved into the encoder, in words; empty where nothing did.
         device: where everything runs.
         precision: of the head, resolved.
@@ -92,6 +97,8 @@ class Certifier:
         precision: Precision = "float32",
         executor: Executor = "eager",
         folds: bool = True,
+        encoder_precision: EncoderPrecision = "float64",
+        noise: Grade = "fast",
         in_flight: int = 64,
         workload: int | None = None,
         profile: bool = False,
@@ -101,9 +108,15 @@ class Certifier:
         seed = whole("seed", seed, at_least=0)
         if executor not in ("auto", "eager", "compiled"):
             raise ConfigurationError(f"unknown executor {executor!r}: use eager, compiled or auto")
-        self.drawn_sigma = drawn_sigma(classifier.latent_sigma)
-        self.prepared = prepare_classifier(classifier, folds=folds)
+        if noise not in GRADES:
+            raise ConfigurationError(f"unknown noise {noise!r}: use {' or '.join(GRADES)}")
+        self.noise: Grade = noise
+        self.prepared = prepare_classifier(
+            classifier, folds=folds, encoder_precision=encoder_precision, noise=noise
+        )
+        self.drawn_sigma = self.prepared.lattice.latent_sigma
         self.lipschitz_bound = self.prepared.lipschitz_bound
+        self.deductions = self.prepared.deductions
         self.folding = self.prepared.folding
         self.device = self.prepared.device
         self.precision = resolve_precision(precision, self.device)
@@ -127,8 +140,8 @@ class Certifier:
         self.executor = head.executor
         self.scheduler = Scheduler(
             head,
-            noise_filler(self.device),
-            latent_sigma=self.drawn_sigma,
+            noise_filler(self.device, grade=noise),
+            lattice=self.prepared.lattice,
             in_flight=in_flight,
             profile=profile,
         )
@@ -160,9 +173,10 @@ class Certifier:
             latent_sigma=min(self.latent_sigma, self.drawn_sigma),
             lipschitz_bound=self.lipschitz_bound,
             num_classes=self._num_classes,
+            deductions=self.deductions,
         )
         prepared = rule.prepare(setting)
-        encoded = self._encoded(images)
+        encoded = self._encoded(images, certified=True)
         jobs = (
             CertificationJob(
                 item,
@@ -170,7 +184,7 @@ class Certifier:
                 seed=self.seed,
                 prepared=prepared,
                 alpha=rule.alpha,
-                lipschitz_bound=self.lipschitz_bound,
+                setting=setting,
             )
             for item, latent in encoded
         )
@@ -191,7 +205,7 @@ class Certifier:
         """
         check_alpha(alpha)
         n_samples = whole("n_samples", n_samples, at_least=1)
-        encoded = self._encoded(images)
+        encoded = self._encoded(images, certified=False)
         jobs = (
             PredictionJob(item, latent, seed=self.seed, n_samples=n_samples, alpha=alpha)
             for item, latent in encoded
@@ -232,7 +246,9 @@ class Certifier:
         [made] = self.predict([item], n_samples=n_samples, alpha=alpha)
         return made
 
-    def _encoded(self, images: Iterable[LabelledTensor]) -> Iterator[tuple[LabelledTensor, Tensor]]:
+    def _encoded(
+        self, images: Iterable[LabelledTensor], *, certified: bool
+    ) -> Iterator[tuple[LabelledTensor, Tensor]]:
         """Encode in small bursts, shortly before the latents are needed."""
         source = iter(images)
         failure: Exception | None = None
@@ -245,10 +261,10 @@ class Certifier:
             except Exception as error:
                 failure = error  # told when those before it are on their way
             if items:
-                latents = self.prepared.encode_checked([item.image for item in items])
-                for item, latent in zip(items, latents, strict=True):
-                    check_latent(latent, self.drawn_sigma)
-                    yield item, latent
+                latents = self.prepared.encode_checked(
+                    [item.image for item in items], certified=certified
+                )
+                yield from zip(items, latents, strict=True)
             elif failure is None:
                 return
         raise failure

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from latentsmooth.certification.bounds import input_radius, two_sided_p_value
+from latentsmooth.certification.bounds import two_sided_p_value
 from latentsmooth.certification.certificate import Certificate, Prediction
-from latentsmooth.certification.rules import More, PreparedRule, Verdict
+from latentsmooth.certification.rules import More, PreparedRule, Setting, Verdict
 from latentsmooth.smoothing import Phase, Votes, as_rows, noise_key
 
 __all__ = ["CertificationJob", "LabelledTensor", "PredictionJob", "leading_votes"]
@@ -58,7 +58,7 @@ class CertificationJob(_Job):
         seed: of the noise.
         prepared: the rule.
         alpha: the rule's.
-        lipschitz_bound: of the encoder.
+        setting: of the classifier; carries radii back to pixels.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class CertificationJob(_Job):
         seed: int,
         prepared: PreparedRule,
         alpha: float,
-        lipschitz_bound: float,
+        setting: Setting,
     ) -> None:
         super().__init__(item, latent, seed=seed)
         self._prepared = prepared
         self._alpha = alpha
-        self._bound = lipschitz_bound
+        self._setting = setting
         self._verdict: Verdict | None = None
         self._select: list[int] = []
         self._estimate: list[int] = []
@@ -102,7 +102,7 @@ class CertificationJob(_Job):
             p_lower=verdict.p_lower,
             rival_upper=verdict.rival_upper,
             latent_radius=verdict.latent_radius,
-            input_radius=input_radius(verdict.latent_radius, self._bound),
+            input_radius=self._setting.input_radius(verdict.latent_radius),
             votes=leading_votes(self._estimate),
             n_select=sum(self._select),
             n_used=sum(self._select) + sum(self._estimate),

@@ -11,23 +11,21 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from latentsmooth.errors import ConfigurationError, DataError, ShapeError
-from latentsmooth.lipschitz import lipschitz_bound
-from latentsmooth.smoothing import fold, simplified_head
+from latentsmooth.certification.deductions import Deductions
+from latentsmooth.certification.encoding import (
+    PIXEL_SLACK,
+    EncoderPrecision,
+    check_image,
+    encode,
+    encoder_dtype,
+)
+from latentsmooth.errors import ConfigurationError
+from latentsmooth.lipschitz import lipschitz_bound, rounding_bound
+from latentsmooth.smoothing import Grade, Lattice, choose_lattice, fold, simplified_head
 from latentsmooth.smoothing.head import agree, copied
+from latentsmooth.smoothing.noise import inverse_table
 
-__all__ = [
-    "PreparedClassifier",
-    "SmoothedClassifier",
-    "check_image",
-    "check_latent",
-    "drawn_sigma",
-    "prepare_classifier",
-]
-
-PIXEL_SLACK = 1e-6
-_MOST_ROUNDING = 0.01
-"""Part of the noise's standard deviation that rounding a latent may move it by."""
+__all__ = ["PreparedClassifier", "SmoothedClassifier", "drawn_sigma", "prepare_classifier"]
 
 
 class SmoothedClassifier(Protocol):
@@ -45,19 +43,27 @@ class PreparedClassifier:
     """Copies that run, so that training the original further changes nothing here.
 
     Attributes:
-        encoder: in float64 where the device can.
+        encoder: in ``encoder_dtype``.
+        encoder_dtype: float64, or float32 where that was asked for or the device has no other.
         head: as trained or what folding left of it, batch norms merged.
         latent_shape: shape of one latent, where the noise is added.
+        lattice: what latents and noise are rounded to.
         lipschitz_bound: verified bound of the encoder that every radius is divided by.
+        deductions: what rounding takes off every radius.
+        assumed: modules of the encoder whose rounding is a user's statement, not derived.
         folding: what of the head moved into the encoder; empty where nothing did.
         device: where both are.
         image_shape: ``(channels, height, width)``.
     """
 
     encoder: nn.Module
+    encoder_dtype: torch.dtype
     head: nn.Module
     latent_shape: tuple[int, ...]
+    lattice: Lattice
     lipschitz_bound: float
+    deductions: Deductions
+    assumed: tuple[str, ...]
     folding: str
     device: torch.device
     image_shape: tuple[int, int, int]
@@ -78,101 +84,117 @@ class PreparedClassifier:
             image: ``(channels, height, width)`` float, pixels in [0, 1].
 
         Returns:
-            ``latent_shape``, float32.
+            ``latent_shape``, float32, on the lattice.
 
         Raises:
             ShapeError: for an image of another shape than the classifier's.
-            DataError: for pixels that are not finite or outside [0, 1].
+            DataError: for pixels that are not finite or outside [0, 1], or a latent out of range.
         """
         check_image(image, self.image_shape)
-        return self.encode_checked([image])[0]
+        return self.encode_checked([image], certified=False)[0]
 
-    @torch.inference_mode()
-    def encode_checked(self, images: Sequence[Tensor]) -> Tensor:
+    def encode_checked(self, images: Sequence[Tensor], *, certified: bool) -> Tensor:
         """Encode images that `check_image` let pass.
 
+        Args:
+            images: a few.
+            certified: whether the latents of an image's neighbours must be in range as well.
+
         Returns:
-            ``(images, *latent_shape)``, float32.
+            ``(images, *latent_shape)``, float32, on the lattice.
+
+        Raises:
+            DataError: for a latent out of range.
         """
         batch = torch.stack([image.to(self.device) for image in images])
-        return _encoded(self.encoder, batch)
+        latents = encode(self.encoder, batch, self.encoder_dtype)
+        return self.lattice.rounded(latents, certified=certified)
 
 
-def prepare_classifier(classifier: SmoothedClassifier, *, folds: bool = True) -> PreparedClassifier:
-    """Copy a classifier's networks, fold the head's first linear map, and verify the bound.
+def prepare_classifier(
+    classifier: SmoothedClassifier,
+    *,
+    folds: bool = True,
+    encoder_precision: EncoderPrecision = "float64",
+    noise: Grade = "fast",
+) -> PreparedClassifier:
+    """Copy a classifier's networks, fold the head's first linear map, and verify the bounds.
 
-    The larger of the bounds of the encoder as shipped and of the copy that runs counts.
+    The larger of the Lipschitz bounds of the encoder as shipped and of the copy that runs counts.
 
     Args:
         classifier: encoder, head and ``latent_sigma``; left as it is.
         folds: whether to move the orthonormal part of the head's first linear map into the
             encoder where that is cheaper; see `latentsmooth.smoothing.fold`.
+        encoder_precision: arithmetic of the encoder; float32 is faster and costs more radius.
+        noise: grade of the noise, whose total variation is deducted where it is known.
 
     Raises:
         UnverifiedModule: where the encoder holds a module without a Lipschitz rule.
         ConfigurationError: for a head that cannot be copied.
     """
     device = _device_of(classifier)
+    dtype = encoder_dtype(encoder_precision, device)
     image_shape = classifier.image_shape
     encoder = copy.deepcopy(classifier.encoder).eval().requires_grad_(False)
     bound = lipschitz_bound(encoder, input_shape=image_shape)
-    encoder.to(dtype=_wide_dtype(device))
+    encoder.to(dtype=dtype)
     head = classifier.head
-    latent_shape = _latent_shape(encoder, image_shape, device)
+    latent_shape = _latent_shape(encoder, image_shape, device, dtype)
     folding = ""
     if folds:
-        folded = fold(encoder, head, latent_shape=latent_shape, dtype=_wide_dtype(device))
+        folded = fold(encoder, head, latent_shape=latent_shape, dtype=dtype)
         if folded is not None and _agree(
-            (encoder, head), (folded.encoder, folded.head), image_shape
+            (encoder, head), (folded.encoder, folded.head), image_shape, dtype
         ):
             encoder, head, latent_shape = folded.encoder, folded.head, folded.latent_shape
             folding = folded.what
-    latent = _encoded(encoder, torch.full((1, *image_shape), 0.5, device=device))[0]
+    grey = torch.full((1, *image_shape), 0.5, device=device)
     with torch.autocast(device.type, enabled=False):
-        head = simplified_head(head, latent)
+        head = simplified_head(head, encode(encoder, grey, dtype)[0].float())
+    bound = max(bound, lipschitz_bound(encoder, input_shape=image_shape))
+    error = rounding_bound(
+        encoder, input_shape=image_shape, dtype=dtype, low=-PIXEL_SLACK, high=1 + PIXEL_SLACK
+    )
+    size = math.prod(latent_shape)
+    sigma = classifier.latent_sigma if noise == "exact" else drawn_sigma(classifier.latent_sigma)
+    lattice = choose_lattice(latent_sigma=sigma, size=size, largest=error.norm)
     return PreparedClassifier(
         encoder=encoder,
+        encoder_dtype=dtype,
         head=head,
         latent_shape=latent_shape,
-        lipschitz_bound=max(bound, lipschitz_bound(encoder, input_shape=image_shape)),
+        lattice=lattice,
+        lipschitz_bound=bound,
+        deductions=Deductions(
+            encoder_rounding=_short(error.error + _image_rounding(bound, image_shape, dtype)),
+            lattice_rounding=lattice.slack,
+            total_variation=_total_variation(lattice) if noise == "exact" else 0.0,
+        ),
+        assumed=error.assumed,
         folding=folding,
         device=device,
         image_shape=image_shape,
     )
 
 
-def check_image(image: Tensor, image_shape: tuple[int, int, int]) -> None:
-    """Raise unless an image has the classifier's shape and finite pixels in [0, 1]."""
-    if not isinstance(image, Tensor):
-        raise DataError(f"expected an image as a torch tensor, got {type(image).__name__}")
-    if tuple(image.shape) != tuple(image_shape):
-        raise ShapeError(f"expected an image of shape {image_shape}, got {tuple(image.shape)}")
-    if not image.dtype.is_floating_point:
-        raise DataError(f"expected float pixels in [0, 1], got dtype {image.dtype}")
-    low, high = float(image.min()), float(image.max())
-    if not (low >= -PIXEL_SLACK and high <= 1 + PIXEL_SLACK):
-        raise DataError(
-            f"expected raw pixels in [0, 1], got values from {low:g} to {high:g}; the radius is "
-            "over pixels, so do not normalise images beforehand"
-        )
+def _short(value: float) -> float:
+    """A number rounded up to eight bits: the same whatever the order of the sums behind it."""
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(math.ceil(mantissa * 2**8), exponent - 8)
 
 
-def check_latent(latent: Tensor, latent_sigma: float) -> None:
-    """Raise where a latent is so large that float32 would round the noise away.
+def _image_rounding(bound: float, image_shape: tuple[int, int, int], dtype: torch.dtype) -> float:
+    """What rounding an image of float64 to the encoder's dtype may move the latent by."""
+    if dtype == torch.float64:
+        return 0.0
+    return bound * 2.0**-24 * (1 + 2 * PIXEL_SLACK) * math.sqrt(math.prod(image_shape))
 
-    The sum of latent and noise is rounded to float32. What that may move a latent by must be far
-    below the noise, or else votes would be those of a lattice and not of a Gaussian.
 
-    Raises:
-        DataError: naming both.
-    """
-    largest = float(latent.abs().max()) if latent.numel() else 0.0
-    rounding = largest * 2.0**-24 * math.sqrt(latent.numel())
-    if not rounding <= _MOST_ROUNDING * latent_sigma:
-        raise DataError(
-            f"expected latents that leave room for noise of {latent_sigma:g}, got values of up to "
-            f"{largest:g}, which float32 rounds by up to {rounding:.3g} in l2"
-        )
+def _total_variation(lattice: Lattice) -> float:
+    """Coordinates are independent, so their distances add up."""
+    each = inverse_table(lattice.latent_sigma / lattice.step).total_variation
+    return each * lattice.size * (1 + 1e-12)
 
 
 def drawn_sigma(latent_sigma: float) -> float:
@@ -192,16 +214,13 @@ def drawn_sigma(latent_sigma: float) -> float:
 
 
 def _latent_shape(
-    encoder: nn.Module, image_shape: tuple[int, int, int], device: torch.device
+    encoder: nn.Module,
+    image_shape: tuple[int, int, int],
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[int, ...]:
-    return tuple(_encoded(encoder, torch.full((1, *image_shape), 0.5, device=device)).shape[1:])
-
-
-@torch.inference_mode()
-def _encoded(encoder: nn.Module, images: Tensor) -> Tensor:
-    with torch.autocast(images.device.type, enabled=False):
-        latents: Tensor = encoder(images.to(_wide_dtype(images.device)))
-    return latents.float().contiguous()
+    grey = torch.full((1, *image_shape), 0.5, device=device)
+    return tuple(encode(encoder, grey, dtype).shape[1:])
 
 
 @torch.inference_mode()
@@ -209,6 +228,7 @@ def _agree(
     pair: tuple[nn.Module, nn.Module],
     folded: tuple[nn.Module, nn.Module],
     image_shape: tuple[int, int, int],
+    dtype: torch.dtype,
 ) -> bool:
     """Whether the folded pair computes the same; a module may do what its class does not tell."""
     generator = torch.Generator().manual_seed(0)
@@ -217,12 +237,8 @@ def _agree(
     for encoder, head in (pair, folded):
         there = next((tensor.device for tensor in head.parameters()), images.device)
         with torch.autocast(there.type, enabled=False):
-            scores.append(copied(head)(_encoded(encoder, images.to(there))))
+            scores.append(copied(head)(encode(encoder, images.to(there), dtype).float()))
     return agree(scores[1], scores[0], tolerance=1e-4)
-
-
-def _wide_dtype(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _device_of(classifier: SmoothedClassifier) -> torch.device:

@@ -15,13 +15,14 @@ import torch
 from docstring_parser import parse
 from jsonargparse import ArgumentParser, Namespace
 
-from latentsmooth.certification import EngineOptions, Rule, parse_rule
+from latentsmooth.certification import EncoderPrecision, EngineOptions, Rule, parse_rule
 from latentsmooth.errors import ConfigurationError, LatentSmoothError
+from latentsmooth.files import write_whole
 from latentsmooth.images import ImageSet, list_sources, load_images
 from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.models.artifact import CONFIG_FILE, WEIGHTS_FILE
-from latentsmooth.smoothing import Executor
+from latentsmooth.smoothing import Executor, Grade
 
 __all__ = [
     "UsageError",
@@ -111,6 +112,20 @@ def add_head_arguments(parser: ArgumentParser) -> None:
         help="arithmetic of the head; the certificate is about the head in this precision. "
         "auto takes bfloat16 where the processor computes in it",
     )
+    parser.add_argument(
+        "--noise",
+        type=Grade,
+        default="fast",
+        help="fast: float32 normals, taken for Gaussian; exact: by inversion, slower, with its "
+        "distance from Gaussian noise deducted from every probability",
+    )
+    parser.add_argument(
+        "--encoder-precision",
+        type=EncoderPrecision,
+        default="float64",
+        help="arithmetic of the encoder, which runs once an image; what float32 may round is "
+        "deducted from every radius, and is much",
+    )
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, ...")
 
 
@@ -177,6 +192,8 @@ def engine_of(options: Namespace) -> EngineOptions:
         "precision": options.precision,
         "executor": options.executor,
         "folds": options.folds,
+        "encoder_precision": options.encoder_precision,
+        "noise": options.noise,
     }
 
 
@@ -259,10 +276,8 @@ def load_classifier(name: str, device: str) -> LatentSmoothedClassifier:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file, making its folder."""
-    target = Path(path)
+    """Write a text file in one piece, making its folder."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, "utf-8")
+        write_whole(path, text)
     except OSError as error:
-        raise ConfigurationError(f"cannot write {target}: {error.strerror}") from error
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from datetime import datetime
 from typing import NoReturn
 
+from latentsmooth.certification.deductions import Deductions
 from latentsmooth.errors import LogError
 
 __all__ = ["LineFields"]
@@ -119,6 +121,18 @@ class LineFields:
             low = f"({above:g}" if above > at_least else f"[{at_least:g}"
             self.fail(name, f"a number in {low}, {below:g})")
         return number
+
+    def deductions(self, name: str) -> Deductions:
+        """What rounding and the noise took off every radius."""
+        value = self._content[name]
+        wanted = {field.name for field in fields(Deductions)}
+        if not isinstance(value, dict) or value.keys() != wanted:
+            self.fail(name, f"a mapping of {', '.join(sorted(wanted))}")
+        numbers = {key: _as_float(number) for key, number in value.items()}
+        found = {key: number for key, number in numbers.items() if number is not None}
+        if len(found) < len(wanted) or min(found.values()) < 0:
+            self.fail(name, "a mapping of numbers of at least 0")
+        return Deductions(**found)
 
     def versions(self, name: str) -> dict[str, str]:
         """Versions by package."""

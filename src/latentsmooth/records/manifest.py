@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from latentsmooth.certification.deductions import Deductions
+
 __all__ = ["FORMAT", "SCHEMA_VERSION", "Manifest", "differences"]
 
 FORMAT: Final = "latentsmooth-certificates"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _IDENTITY: Final = (
     "artifact_hash",
@@ -22,7 +24,10 @@ _IDENTITY: Final = (
     "rule",
     "seed",
     "noise",
+    "lattice_step",
     "lipschitz_bound",
+    "deductions",
+    "encoder_precision",
     "folding",
     "precision",
     "executor",
@@ -49,8 +54,12 @@ class Manifest:
         alpha: probability that one certificate is wrong.
         rule: the stopping rule's settings, ``"rule"`` among them its name.
         seed: key of the noise.
-        noise: the definition of the noise generator.
+        noise: the definition of the noise generator, its grade among it.
+        lattice_step: of the grid on which latents and noise lie; 0 where there was none.
         lipschitz_bound: the encoder's verified bound, l2 to l2, that every radius is divided by.
+        deductions: what rounding and the noise took off every radius.
+        rounding_assumed: modules of the encoder whose rounding is a user's statement, not derived.
+        encoder_precision: dtype the encoder runs in, ``"float64"`` or ``"float32"``.
         folding: what of the head moved into the encoder; empty where nothing did.
         precision: dtype the head runs in, e.g. ``"float32"``.
         executor: how the head runs, ``"eager"`` or ``"compiled"``.
@@ -76,7 +85,11 @@ class Manifest:
     rule: Mapping[str, str | int | float]
     seed: int
     noise: str
+    lattice_step: float
     lipschitz_bound: float
+    deductions: Deductions
+    rounding_assumed: tuple[str, ...]
+    encoder_precision: str
     folding: str
     precision: str
     executor: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import cast
 
 from typing_extensions import Unpack
 
@@ -16,14 +17,15 @@ from latentsmooth.certification import (
     Rule,
     choose_rule,
 )
+from latentsmooth.certification.encoding import EncoderPrecision
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.images import ImageSet
-from latentsmooth.machine import describe_machine
+from latentsmooth.machine import Precision, describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records.environment import package_versions
 from latentsmooth.records.log import CertificateLog, manifest_of
 from latentsmooth.records.manifest import Manifest
-from latentsmooth.smoothing import NOISE_DEFINITION
+from latentsmooth.smoothing import NOISE_DEFINITIONS, Executor
 
 __all__ = ["certify_to_log", "check_fits", "engine_options"]
 
@@ -96,8 +98,12 @@ def certify_to_log(
         alpha=chosen.alpha,
         rule=chosen.settings(),
         seed=certifier.seed,
-        noise=NOISE_DEFINITION,
+        noise=NOISE_DEFINITIONS[certifier.noise],
+        lattice_step=certifier.prepared.lattice.step,
         lipschitz_bound=certifier.lipschitz_bound,
+        deductions=certifier.deductions,
+        rounding_assumed=certifier.prepared.assumed,
+        encoder_precision=str(certifier.prepared.encoder_dtype).removeprefix("torch."),
         folding=certifier.folding,
         precision=certifier.precision,
         executor=certifier.executor,
@@ -130,9 +136,11 @@ def certify_to_log(
 def engine_options(manifest: Manifest) -> EngineOptions:
     """How the engine ran that made a log, its seed left out: what a certificate is about."""
     options: EngineOptions = {
-        "precision": manifest.precision,
-        "executor": manifest.executor,
+        "precision": cast(Precision, manifest.precision),
+        "executor": cast(Executor, manifest.executor),
         "folds": bool(manifest.folding),
+        "encoder_precision": cast(EncoderPrecision, manifest.encoder_precision),
+        "noise": "exact" if manifest.noise == NOISE_DEFINITIONS["exact"] else "fast",
     }
     if manifest.batch_size:
         options["batch_size"] = manifest.batch_size

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, NoReturn, get_args
 
 from scipy.special import ndtri
 
 from latentsmooth.certification.certificate import Certificate
+from latentsmooth.certification.encoding import EncoderPrecision
 from latentsmooth.certification.rules import rule_from_settings
 from latentsmooth.errors import ConfigurationError, LogError
 from latentsmooth.machine import ResolvedPrecision
@@ -53,6 +54,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     content |= {field.name: getattr(manifest, field.name) for field in fields(Manifest)}
     for name in ("versions", "machine", "rule"):
         content[name] = dict(content[name])
+    content["deductions"] = asdict(manifest.deductions)
     line = _encode(content, "manifest")
     manifest_from_json(decode_line(line), "manifest")
     return line
@@ -81,12 +83,12 @@ def manifest_from_json(content: object, where: str) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise LogError(f"{where}: expected the manifest of a certificate log (format {FORMAT!r})")
     version = content.get("schema_version")
-    if version == 1:
-        content = upgraded_manifest(content)
+    if version in (1, 2) and isinstance(version, int):
+        content = upgraded_manifest(content, version=version)
     elif version != SCHEMA_VERSION:
         raise LogError(
             f"{where}: schema version {version!r}, "
-            f"this version of latentsmooth reads 1 and {SCHEMA_VERSION}"
+            f"this version of latentsmooth reads 1 to {SCHEMA_VERSION}"
         )
     names = {"format", "schema_version"} | {field.name for field in fields(Manifest)}
     line = LineFields(content, names, where)
@@ -105,7 +107,11 @@ def manifest_from_json(content: object, where: str) -> Manifest:
         rule=line.rule("rule"),
         seed=line.integer("seed", at_least=0),
         noise=line.text("noise"),
+        lattice_step=line.number("lattice_step", at_least=0.0),
         lipschitz_bound=line.number("lipschitz_bound", above=0.0),
+        deductions=line.deductions("deductions"),
+        rounding_assumed=line.texts("rounding_assumed"),
+        encoder_precision=line.one_of("encoder_precision", get_args(EncoderPrecision)),
         folding=line.text("folding"),
         precision=line.one_of("precision", get_args(ResolvedPrecision)),
         executor=line.one_of("executor", get_args(ResolvedExecutor)),
@@ -171,9 +177,11 @@ def _check_consistent(certificate: Certificate, manifest: Manifest, line: LineFi
         line.fail("latent_radius", "0 where the prediction is null")
     if certificate.abstained and certificate.input_radius:
         line.fail("input_radius", "0 where the prediction is null")
-    most = certificate.latent_radius / manifest.lipschitz_bound
+    slack = manifest.deductions.latent_slack
+    most = max(0.0, certificate.latent_radius * _BOUND_SLACK - slack) / manifest.lipschitz_bound
     if certificate.input_radius > most * _BOUND_SLACK:
-        line.fail("input_radius", f"at most latent_radius / lipschitz_bound = {most!r}")
+        formula = "(latent_radius - latent_slack) / lipschitz_bound"
+        line.fail("input_radius", f"at most {formula} = {most!r}")
     if certificate.alpha != manifest.alpha:
         line.fail("alpha", f"the manifest's {manifest.alpha!r}")
     if certificate.n_select != manifest.n_select:
@@ -200,12 +208,14 @@ def _check_radius(certificate: Certificate, manifest: Manifest, line: LineFields
         return
     if certificate.latent_radius == 0 and manifest.rule.get("goal") == "decide":
         return  # a class without a radius
-    lower, rival = certificate.p_lower, certificate.rival_upper
+    apart = manifest.deductions.total_variation
+    lower, rival = certificate.p_lower - apart, certificate.rival_upper
     if rival is None:
         if lower <= 0.5:
             line.fail("p_lower", "above one half where there is a radius")
         most, formula = manifest.latent_sigma * float(ndtri(lower)), "sigma * Phi^-1(p_lower)"
     else:
+        rival += apart
         if lower <= rival:
             line.fail("p_lower", f"above rival_upper = {rival!r} where there is a radius")
         spread = float(ndtri(lower)) - float(ndtri(rival))

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from latentsmooth.certification.deductions import NOTHING_DEDUCTED
+
 __all__ = ["upgraded_certificate", "upgraded_manifest"]
 
 _NOISE_OF_VERSION_1 = "torch.normal_"
 
 
-def upgraded_manifest(content: dict[str, object]) -> dict[str, object]:
-    """Say in version 2's terms what every run of version 1 did.
+def upgraded_manifest(content: dict[str, object], *, version: int) -> dict[str, object]:
+    """Say in the present version's terms what every run of an earlier one did.
 
-    A field that version 1 did not have and that stands there all the same is kept, so that the
-    reader refuses nothing less than before.
+    A field that the earlier version did not have and that stands there all the same is kept, so
+    that the reader refuses nothing less than before.
+
+    Args:
+        content: the decoded line.
+        version: 1 or 2.
     """
+    content = _upgraded_from_1(content) if version == 1 else content
+    added = {
+        "lattice_step": 0.0,
+        "deductions": asdict(NOTHING_DEDUCTED),
+        "rounding_assumed": [],
+        "encoder_precision": "float64",
+    }
+    return added | content
+
+
+def _upgraded_from_1(content: dict[str, object]) -> dict[str, object]:
     rule = {"rule": "fixed"} | {
         name: content[name] for name in ("n_select", "n_estimate", "alpha") if name in content
     }

@@ -15,8 +15,11 @@ from latentsmooth.smoothing.head import (
     refuse_mixing,
     simplified_head,
 )
+from latentsmooth.smoothing.lattice import Lattice, choose_lattice
 from latentsmooth.smoothing.noise import (
-    NOISE_DEFINITION,
+    GRADES,
+    NOISE_DEFINITIONS,
+    Grade,
     NoiseFiller,
     Phase,
     noise_filler,
@@ -28,12 +31,15 @@ from latentsmooth.smoothing.stopwatch import Stopwatch
 from latentsmooth.smoothing.tuning import HeadChoice, choose_head
 
 __all__ = [
-    "NOISE_DEFINITION",
+    "GRADES",
+    "NOISE_DEFINITIONS",
     "Executor",
     "Folded",
+    "Grade",
     "HeadChoice",
     "HeadExecutor",
     "Job",
+    "Lattice",
     "NoiseFiller",
     "Phase",
     "ResolvedExecutor",
@@ -42,6 +48,7 @@ __all__ = [
     "Votes",
     "as_rows",
     "choose_head",
+    "choose_lattice",
     "default_batch_size",
     "fold",
     "merge_batch_norm",

@@ -15,6 +15,7 @@ from latentsmooth.errors import ConfigurationError, DataError, ShapeError
 from latentsmooth.smoothing.counting import BatchCounter
 from latentsmooth.smoothing.executor import HeadExecutor
 from latentsmooth.smoothing.flight import Active, Batch, JobType, Segment
+from latentsmooth.smoothing.lattice import Lattice
 from latentsmooth.smoothing.noise import NoiseFiller, Phase
 from latentsmooth.smoothing.stopwatch import Stopwatch
 
@@ -36,7 +37,7 @@ class Scheduler:
     Args:
         executor: the head and its batch.
         filler: of the noise.
-        latent_sigma: standard deviation of the noise.
+        lattice: what the latents lie on and the noise is rounded to; holds its ``latent_sigma``.
         in_flight: images whose latents are held at a time.
         profile: wait for the device after every stage, so that `stopwatch` tells where the time
             goes on a GPU as well.
@@ -54,14 +55,14 @@ class Scheduler:
         executor: HeadExecutor,
         filler: NoiseFiller,
         *,
-        latent_sigma: float,
+        lattice: Lattice,
         in_flight: int = 64,
         profile: bool = False,
     ) -> None:
         if in_flight < 1:
             raise ConfigurationError(f"wanted at least 1 image in flight, got {in_flight}")
         self.executor = executor
-        self.latent_sigma = latent_sigma
+        self.lattice = lattice
         self.stopwatch = Stopwatch(executor.device, waits=profile)
         self.batches = 0
         self.rows_filled = 0
@@ -214,7 +215,11 @@ class _Run(Generic[JobType]):
         with owner._lock:
             with owner.stopwatch("noise") as drawing:
                 owner._filler.fill(
-                    owner.executor.rows, self._latents, plan, latent_sigma=owner.latent_sigma
+                    owner.executor.rows,
+                    self._latents,
+                    plan,
+                    latent_sigma=owner.lattice.latent_sigma,
+                    step=owner.lattice.step,
                 )
             with owner.stopwatch("head") as classifying:
                 classes = owner.executor.classify()

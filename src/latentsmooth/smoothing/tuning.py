@@ -6,8 +6,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from latentsmooth.files import write_whole
 from latentsmooth.machine import ResolvedPrecision, cache_folder, processor_name
 from latentsmooth.smoothing.executor import Executor, HeadExecutor, ResolvedExecutor
 from latentsmooth.version import __version__
@@ -213,11 +212,7 @@ class _Memory:
             return found  # what failed once, for want of memory or a compiler, may work next time
         content = self._read() | {key: [found.executor, found.batch_size, found.rate]}
         with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, draft = tempfile.mkstemp(dir=self._path.parent, suffix=".json")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file)
-            Path(draft).replace(self._path)
+            write_whole(self._path, json.dumps(content))
         return found
 
     def _read(self) -> dict[str, object]:

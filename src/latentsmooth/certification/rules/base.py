@@ -13,8 +13,10 @@ from latentsmooth.certification.bounds import (
     check_alpha,
     input_radius,
     latent_radius,
+    two_sided_latent_radius,
     whole,
 )
+from latentsmooth.certification.deductions import NOTHING_DEDUCTED, Deductions
 from latentsmooth.errors import ConfigurationError, ShapeError
 
 __all__ = ["More", "PreparedRule", "Rule", "Setting", "Verdict"]
@@ -28,6 +30,7 @@ class Setting:
         latent_sigma: standard deviation of the noise.
         lipschitz_bound: the encoder's verified bound; it divides every radius.
         num_classes: how many classes are voted for.
+        deductions: what the radii are shortened by.
 
     Raises:
         ConfigurationError: unless sigma and the bound are positive and finite, with two classes
@@ -37,6 +40,7 @@ class Setting:
     latent_sigma: float
     lipschitz_bound: float
     num_classes: int
+    deductions: Deductions = NOTHING_DEDUCTED
 
     def __post_init__(self) -> None:
         for name in ("latent_sigma", "lipschitz_bound"):
@@ -45,6 +49,25 @@ class Setting:
                 raise ConfigurationError(f"wanted a positive finite {name}, got {value}")
         if self.num_classes < 2:
             raise ConfigurationError(f"wanted 2 classes or more, got {self.num_classes}")
+
+    def latent_radius(self, p_lower: float, rival_upper: float | None = None) -> float:
+        """Latent radius of bounds on the probabilities that the program's votes have.
+
+        Under Gaussian noise each probability may differ by the total variation.
+        """
+        apart = self.deductions.total_variation
+        lowest = math.nextafter(p_lower - apart, -math.inf) if apart else p_lower
+        if rival_upper is None:
+            return latent_radius(lowest, self.latent_sigma)
+        highest = math.nextafter(rival_upper + apart, math.inf) if apart else rival_upper
+        if lowest <= 0 or highest >= 1:
+            return 0.0
+        return two_sided_latent_radius(lowest, highest, self.latent_sigma)
+
+    def input_radius(self, radius_in_latent: float) -> float:
+        """What is left of a latent radius over pixels."""
+        slack = self.deductions.latent_slack
+        return input_radius(radius_in_latent, self.lipschitz_bound, slack=slack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,12 +190,11 @@ class PreparedRule(ABC):
 
     def in_input(self, probability: float) -> float:
         """Input radius that a candidate of this probability has; 0 up to one half."""
-        radius = latent_radius(probability, self.setting.latent_sigma)
-        return input_radius(radius, self.setting.lipschitz_bound)
+        return self.setting.input_radius(self.setting.latent_radius(probability))
 
     def one_sided(self, candidate: int, p_lower: float, reason: str) -> Verdict:
         """The verdict of a lower bound alone: every other class has at most ``1 - p_lower``."""
-        radius = latent_radius(p_lower, self.setting.latent_sigma)
+        radius = self.setting.latent_radius(p_lower)
         certified = radius > 0
         return Verdict(
             candidate=candidate,

@@ -10,7 +10,6 @@ from typing import ClassVar
 from latentsmooth.certification.bounds import (
     clopper_pearson_lower,
     clopper_pearson_upper,
-    two_sided_latent_radius,
 )
 from latentsmooth.certification.rules.base import (
     More,
@@ -163,7 +162,7 @@ class _PreparedTwoSided(_PreparedAtOnce):
         rival_upper = clopper_pearson_upper(most, estimated, self._rival_alpha)
         if rival_upper >= 1 - p_lower:
             return self.one_sided(candidate, p_lower, "all draws made")
-        radius = two_sided_latent_radius(p_lower, rival_upper, self.setting.latent_sigma)
+        radius = self.setting.latent_radius(p_lower, rival_upper)
         return Verdict(
             candidate=candidate,
             prediction=candidate if radius > 0 else None,

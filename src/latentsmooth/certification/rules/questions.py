@@ -97,7 +97,8 @@ class PreparedRadius(_PreparedSequential):
     """
 
     def __init__(self, rule: SequentialRule, goal: RadiusAtLeast, setting: Setting) -> None:
-        wanted = goal.input_radius * setting.lipschitz_bound / setting.latent_sigma
+        in_latent = goal.input_radius * setting.lipschitz_bound + setting.deductions.latent_slack
+        wanted = in_latent / setting.latent_sigma
         super().__init__(rule, setting, floor=min(float(ndtr(wanted)), 1 - 1e-12))
         self._goal = goal
         self._accepts = [self._fewest_accepted(look) for look in range(len(self._looks))]
@@ -123,7 +124,9 @@ class PreparedRadius(_PreparedSequential):
         return self.one_sided(candidate, self._bound.lower(count, look), reason)
 
     def _proves(self, p_lower: float) -> bool:
-        return p_lower > 0.5 and self.in_input(p_lower) >= self._goal.input_radius
+        if self.setting.latent_radius(p_lower) <= 0:
+            return False
+        return self.in_input(p_lower) >= self._goal.input_radius
 
     def _fewest_accepted(self, look: int) -> int:
         """Fewest votes whose bound proves the radius; one more than all where none do."""

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import enum
 from hashlib import blake2b
+from typing import Final, Literal
 
 from latentsmooth.errors import ConfigurationError
 
-__all__ = ["LARGEST_NORMAL", "NOISE_DEFINITION", "Phase", "noise_key"]
+__all__ = ["GRADES", "LARGEST_NORMAL", "NOISE_DEFINITIONS", "Grade", "Phase", "noise_key"]
 
-NOISE_DEFINITION = "philox4x32-10/box-muller-1"
-"""Name of this definition: where it is the same, every implementation gives the same bits.
+Grade = Literal["fast", "exact"]
+GRADES: Final[tuple[Grade, ...]] = ("fast", "exact")
+
+NOISE_DEFINITIONS: Final[dict[Grade, str]] = {
+    "fast": "philox4x32-10/box-muller-1/lattice",
+    "exact": "philox4x32-10/inverse-cdf-1/lattice",
+}
+"""Name of each grade's definition: where it is the same, every implementation gives the same bits.
 
 The generator is Philox4x32-10 with the image's key (low word first) and the counter
-``(block, draw, phase, 0)``. Its four words of 32 bits are two pairs ``(a, b)``. Of a pair,
+``(block, draw, phase, 0)``.
+
+*exact*: its four words of 32 bits are two numbers ``(a, b) = 2**32 a + b``. Of each, bit 63 is the
+sign and the rest ``u`` says how many steps of the lattice: as many as there are thresholds up to
+``u`` in the table of ``inverse.py``. Element ``32 g + 16 h + l`` of a draw is number ``h`` of block
+``16 g + l``.
+
+*fast*: its four words are two pairs ``(a, b)``. Of a pair,
 
 .. math:: r = \\sqrt{-2 \\ln u}, \\quad u = (a' + 1/2) / 2^{32} \\bmod 1,
     \\quad y = (4 b' + 2) / 2^{31} \\in [-1, 1],
@@ -24,6 +38,9 @@ cosine and sine; the pair's normals are ``r`` times these. All is in float32, ea
 rounded by itself, never contracted, in the order and with the polynomials of ``reference.py``.
 Element ``64 g + 16 w + l`` of a draw is normal ``w`` of block ``16 g + l``.
 
+Times sigma, it is rounded to a multiple of the lattice's step ``q``, to nearest and even, as
+``(e + 1.5 * 2**23 q) - 1.5 * 2**23 q``.
+
 Against the formula in double precision a normal is off by less than ``4e-7`` of its own size. A
 normal has exactly the distribution of its negative, as each ``y`` is as likely as ``-y``.
 
@@ -32,7 +49,7 @@ Box and Muller, "A note on the generation of random normal deviates" (1958).
 """
 
 LARGEST_NORMAL = 6.763705730438232
-"""No normal of this definition is larger in size: the radius of ``u = 2**-33``, times 1."""
+"""No normal of grade fast is larger in size: the radius of ``u = 2**-33``, times 1."""
 
 
 class Phase(enum.IntEnum):

@@ -9,18 +9,20 @@ import torch
 from torch import Tensor
 
 from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.smoothing.noise.definition import LARGEST_NORMAL, Grade
+from latentsmooth.smoothing.noise.inverse import inverse_table
 
-__all__ = ["NoiseFiller", "refuse_bad_rows", "refuse_row"]
+__all__ = ["ExactFiller", "NoiseFiller", "refuse_bad_rows", "refuse_row", "rounding_magnet"]
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-LARGEST_SIZE = 1 << 34  # blocks of four elements are counted in 32 bits
+LARGEST_SIZE = 1 << 33  # blocks of two elements, or four, are counted in 32 bits
 
 
 class NoiseFiller(ABC):
     """Writes latents with keyed Gaussian noise, row by row.
 
-    Row ``r`` is a function of its latent, ``latent_sigma`` and ``plan[r]`` alone: the same bits
-    in any batch, on any number of threads, from any implementation.
+    Row ``r`` is a function of its latent, ``latent_sigma``, ``step`` and ``plan[r]`` alone: the
+    same bits in any batch, on any number of threads, from any implementation.
 
     Args:
         device: where the latents and the output live.
@@ -28,14 +30,26 @@ class NoiseFiller(ABC):
 
     name: str
     """Which implementation it is: native, triton or reference."""
+    grade: Grade = "fast"
+    """What it draws; see `NOISE_DEFINITIONS`."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
-    def fill(self, out: Tensor, latents: Tensor, plan: Tensor, *, latent_sigma: float) -> Tensor:
-        """Write ``latents[slot] + latent_sigma * normal(key, phase, draw)`` into every row.
+    def fill(
+        self,
+        out: Tensor,
+        latents: Tensor,
+        plan: Tensor,
+        *,
+        latent_sigma: float,
+        step: float = 0.0,
+    ) -> Tensor:
+        """Write ``latents[slot] + round(latent_sigma * normal(key, phase, draw))`` into every row.
 
-        Product and sum are rounded to float32 once each, then once to the output's dtype.
+        Noise is rounded to multiples of ``step``. Where the latents are multiples as well and no
+        sum is beyond ``2**24`` steps, as `Lattice` sees to, the sum is exact in float32; it is then
+        rounded once to the output's dtype.
 
         Args:
             out: ``(rows, m)``, contiguous float32, bfloat16 or float16.
@@ -44,13 +58,15 @@ class NoiseFiller(ABC):
                 phase and draw. Slot -1 makes a row of zeros. A plan in an accelerator's memory is
                 not read back: a row of it that cannot be drawn comes out as NaN.
             latent_sigma: standard deviation of each coordinate.
+            step: of the lattice, a power of two; 0 leaves noise of grade fast as it is.
 
         Returns:
             ``out``.
 
         Raises:
             ShapeError: where the tensors do not fit one another.
-            ConfigurationError: for a slot, phase or draw out of range, or a bad ``latent_sigma``.
+            ConfigurationError: for a slot, phase or draw out of range, or a bad ``latent_sigma``
+                or ``step``.
 
         Example:
             >>> from latentsmooth.smoothing.noise import Phase, noise_filler, noise_key
@@ -64,13 +80,27 @@ class NoiseFiller(ABC):
         self._check(out, latents, plan)
         if not (math.isfinite(latent_sigma) and latent_sigma >= 0):
             raise ConfigurationError(f"wanted latent_sigma >= 0 and finite, got {latent_sigma}")
+        self._check_step(latent_sigma, step)
         if out.numel():
-            self._fill(out, latents, plan, latent_sigma)
+            self._fill(out, latents, plan, latent_sigma, step)
         return out
 
     @abstractmethod
-    def _fill(self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float) -> None:
+    def _fill(
+        self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float, step: float
+    ) -> None:
         """Write the rows; the tensors fit one another and there is something to write."""
+
+    def _check_step(self, latent_sigma: float, step: float) -> None:
+        if step == 0.0:
+            return
+        if not (math.isfinite(step) and step > 0 and math.frexp(step)[0] == 0.5):
+            raise ConfigurationError(f"wanted a step that is a power of two, got {step}")
+        if latent_sigma * LARGEST_NORMAL > 2.0**22 * step:
+            raise ConfigurationError(
+                f"wanted a step of at least {latent_sigma * LARGEST_NORMAL / 2**22:.3g} for noise "
+                f"of {latent_sigma}, got {step}"
+            )
 
     def _check(self, out: Tensor, latents: Tensor, plan: Tensor) -> None:
         if out.ndim != 2 or out.dtype not in DTYPES or not out.is_contiguous():
@@ -96,6 +126,29 @@ class NoiseFiller(ABC):
                 f"expected out and latents on {self.device}, and the plan there or on cpu, got "
                 f"{out.device}, {latents.device} and {plan.device}"
             )
+
+
+class ExactFiller(NoiseFiller):
+    """Writes latents with normal noise rounded to the lattice, by inversion."""
+
+    grade: Grade = "exact"
+
+    def _check_step(self, latent_sigma: float, step: float) -> None:
+        if step == 0.0:
+            raise ConfigurationError("noise of grade exact wants the step of a lattice, got 0")
+        super()._check_step(latent_sigma, step)
+        inverse_table(latent_sigma / step)  # refuses what it is not made for
+
+
+def rounding_magnet(step: float) -> float:
+    """What rounds a float32 to a multiple of ``step`` when it is added and taken away again.
+
+    Example:
+        >>> magnet = torch.tensor(rounding_magnet(0.25))
+        >>> ((torch.tensor([0.3, -0.4, 1.126]) + magnet) - magnet).tolist()
+        [0.25, -0.5, 1.25]
+    """
+    return 1.5 * 2.0**23 * step
 
 
 def _plain(tensor: Tensor, dtype: torch.dtype) -> bool:

@@ -104,11 +104,11 @@ def _box_muller(radius_word, angle_word):
 
 
 @_jit
-def _store(out, latent, normal, at, size, sigma, readable, spare):
+def _store(out, latent, normal, at, size, sigma, magnet, readable, spare):
     # Rows without a latent have nothing readable, and are `spare` all along.
     centre = tl.load(latent + at, mask=at < readable, other=0.0)
-    scaled = normal * sigma
-    noisy = tl.where(at < readable, centre + scaled, spare)
+    noise = (normal * sigma + magnet) - magnet
+    noisy = tl.where(at < readable, centre + noise, spare)
     inside = at < size
     if out.dtype.element_ty == tl.int16:
         # The bits of a bfloat16, rounded to nearest even here, so on every target alike.
@@ -121,7 +121,7 @@ def _store(out, latent, normal, at, size, sigma, readable, spare):
 
 
 @_jit
-def fill_rows(out, latents, plan, size, slots, sigma):
+def fill_rows(out, latents, plan, size, slots, sigma, magnet):
     """Write a part of one row of a plan: program (row, part)."""
     row = tl.program_id(0).to(tl.int64)
     block = tl.program_id(1).to(tl.int64) * BLOCKS + tl.arange(0, BLOCKS)
@@ -138,7 +138,7 @@ def fill_rows(out, latents, plan, size, slots, sigma):
     at = (block // 16) * 64 + block % 16
     out += row * size
     latents += slot * size
-    _store(out, latents, first, at, size, sigma, readable, spare)
-    _store(out, latents, second, at + 16, size, sigma, readable, spare)
-    _store(out, latents, third, at + 32, size, sigma, readable, spare)
-    _store(out, latents, fourth, at + 48, size, sigma, readable, spare)
+    _store(out, latents, first, at, size, sigma, magnet, readable, spare)
+    _store(out, latents, second, at + 16, size, sigma, magnet, readable, spare)
+    _store(out, latents, third, at + 32, size, sigma, magnet, readable, spare)
+    _store(out, latents, fourth, at + 48, size, sigma, magnet, readable, spare)

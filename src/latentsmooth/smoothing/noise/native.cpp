@@ -26,7 +26,8 @@
 #else
 #define LANES 4
 #endif
-#define INLINE static inline __attribute__((always_inline))
+#define MEMBER inline __attribute__((always_inline))
+#define INLINE static MEMBER
 
 namespace {
 
@@ -239,38 +240,87 @@ inline __attribute__((always_inline)) void store<ToBfloat16>(const Floats* noisy
 
 // ------------------------------------------------ rows
 
-// One group, all of it: `latent` and `out` point at its first element.
-template <class To>
-INLINE void fill_group(
-    const Row& row, int64_t group, const float* latent, float sigma, typename To::Element* out) {
-    for (int64_t lane = 0; lane < BLOCKS; lane += LANES) {
+// What is added to a latent: both samplers fill the group's words 0 to 3 of LANES columns.
+
+// Normals times sigma, rounded to the lattice: a sum with the magnet has a last bit worth one step.
+struct Fast {
+    float sigma, magnet;
+    MEMBER void draw(const Row& row, int64_t group, int64_t lane, Floats* noise) const {
         Words words[4];
-        Floats normal[4];
         philox(row, (uint64_t)(group * BLOCKS + lane), words);
-        normals(words[0], words[1], normal);
-        normals(words[2], words[3], normal + 2);
+        normals(words[0], words[1], noise);
+        normals(words[2], words[3], noise + 2);
+        for (int w = 0; w < 4; ++w) {
+            Floats scaled = noise[w] * sigma + magnet;
+            noise[w] = scaled - magnet;
+        }
+    }
+};
+
+constexpr int GUIDE = 17;  // bits of a number that the guide is entered by
+constexpr int FEW = 4;     // candidates that are counted rather than searched
+
+// Steps of the lattice by inversion: `guide` says between which thresholds to look.
+struct Exact {
+    float step;
+    const int64_t* thresholds;
+    const int32_t* guide;
+    MEMBER int32_t size(uint64_t number) const {
+        const int64_t below = (int64_t)(number & 0x7FFFFFFFFFFFFFFFu);
+        int32_t low = guide[below >> (63 - GUIDE)], high = guide[(below >> (63 - GUIDE)) + 1];
+        while (high - low > FEW) {
+            const int32_t middle = low + (high - low) / 2;
+            const bool beyond = thresholds[middle] <= below;
+            low = beyond ? middle + 1 : low;
+            high = beyond ? high : middle;
+        }
+        int32_t found = low;
+        for (int32_t i = low; i < high; ++i) found += thresholds[i] <= below;
+        return found;
+    }
+    MEMBER void draw(const Row& row, int64_t group, int64_t lane, Floats* noise) const {
+        for (int half = 0; half < 2; ++half) {
+            Words words[4];
+            philox(row, (uint64_t)((2 * group + half) * BLOCKS + lane), words);
+            for (int h = 0; h < 2; ++h)
+                for (int l = 0; l < LANES; ++l) {
+                    const uint64_t number = (uint64_t)words[2 * h][l] << 32 | words[2 * h + 1][l];
+                    const float steps = (float)size(number) * step;
+                    noise[2 * half + h][l] = number >> 63 ? -steps : steps;
+                }
+        }
+    }
+};
+
+// One group, all of it: `latent` and `out` point at its first element.
+template <class Sampler, class To>
+INLINE void fill_group(
+    const Row& row, int64_t group, const float* latent, const Sampler& sampler,
+    typename To::Element* out) {
+    for (int64_t lane = 0; lane < BLOCKS; lane += LANES) {
+        Floats noisy[4];
+        sampler.draw(row, group, lane, noisy);
         for (int w = 0; w < 4; ++w) {
             Floats centre;
             std::memcpy(&centre, latent + w * BLOCKS + lane, sizeof centre);
-            Floats scaled = normal[w] * sigma;
-            normal[w] = centre + scaled;
+            noisy[w] = centre + noisy[w];
         }
-        store<To>(normal, out + lane);
+        store<To>(noisy, out + lane);
     }
 }
 
-template <class To>
+template <class Sampler, class To>
 void fill_piece(
-    const Row& row, int64_t start, int64_t stop, const float* latent, float sigma,
+    const Row& row, int64_t start, int64_t stop, const float* latent, const Sampler& sampler,
     typename To::Element* out) {
     int64_t at = start;
     for (; at + GROUP <= stop; at += GROUP)
-        fill_group<To>(row, at / GROUP, latent + at, sigma, out + at);
+        fill_group<Sampler, To>(row, at / GROUP, latent + at, sampler, out + at);
     if (at < stop) {
         float centre[GROUP] = {};
         typename To::Element last[GROUP];
         std::memcpy(centre, latent + at, sizeof(float) * (stop - at));
-        fill_group<To>(row, at / GROUP, centre, sigma, last);
+        fill_group<Sampler, To>(row, at / GROUP, centre, sampler, last);
         std::memcpy(out + at, last, sizeof(last[0]) * (stop - at));
     }
 }
@@ -280,13 +330,14 @@ struct Job {
     const float* latents;
     const int64_t* plan;
     int64_t rows, size, pieces, grain;  // pieces of one row; (row, piece) items taken at once
-    float sigma;
+    const void* sampler;
     std::atomic<int64_t> next;
 };
 
-template <class To>
+template <class Sampler, class To>
 void work(void* argument) {
     Job& job = *static_cast<Job*>(argument);
+    const Sampler sampler = *static_cast<const Sampler*>(job.sampler);
     const int64_t items = job.rows * job.pieces;
     for (;;) {
         const int64_t first = job.next.fetch_add(job.grain);
@@ -303,7 +354,7 @@ void work(void* argument) {
                 Row row;
                 make_row(plan, row);
                 const float* latent = job.latents + plan[0] * job.size;
-                fill_piece<To>(row, start, stop, latent, job.sigma, out);
+                fill_piece<Sampler, To>(row, start, stop, latent, sampler, out);
             }
         }
     }
@@ -311,13 +362,10 @@ void work(void* argument) {
 
 typedef void (*Parallel)(void (*)(void*), void*, unsigned, unsigned);
 
-}  // namespace
-
-// Fill rows; returns 0, or the 1-based number of the first row of the plan that cannot be drawn.
-// `parallel` is GOMP_parallel of the OpenMP library that the process already uses, or null.
-extern "C" int64_t latentsmooth_fill(
-    void* out, int32_t type, const float* latents, const int64_t* plan, int64_t rows, int64_t size,
-    int64_t slots, float sigma, int32_t threads, void* parallel) {
+template <class Sampler>
+int64_t fill(
+    const Sampler& sampler, void* out, int32_t type, const float* latents, const int64_t* plan,
+    int64_t rows, int64_t size, int64_t slots, int32_t threads, void* parallel) {
     for (int64_t r = 0; r < rows; ++r) {
         const int64_t* row = plan + 4 * r;
         if (row[0] < -1 || row[0] >= slots) return r + 1;
@@ -331,10 +379,11 @@ extern "C" int64_t latentsmooth_fill(
     job.size = size;
     job.pieces = (size + PIECE - 1) / PIECE;
     job.grain = size > 0 && size < PIECE ? PIECE / size : 1;
-    job.sigma = sigma;
+    job.sampler = &sampler;
     job.next.store(0);
-    void (*function)(void*) =
-        type == 0 ? work<ToFloat32> : type == 1 ? work<ToBfloat16> : work<ToFloat16>;
+    void (*function)(void*) = type == 0   ? work<Sampler, ToFloat32>
+                              : type == 1 ? work<Sampler, ToBfloat16>
+                                          : work<Sampler, ToFloat16>;
     if (threads <= 1) {
         function(&job);
     } else if (parallel != nullptr) {
@@ -350,4 +399,24 @@ extern "C" int64_t latentsmooth_fill(
         for (std::thread& other : others) other.join();
     }
     return 0;
+}
+
+}  // namespace
+
+// Fill rows; returns 0, or the 1-based number of the first row of the plan that cannot be drawn.
+// `parallel` is GOMP_parallel of the OpenMP library that the process already uses, or null.
+extern "C" int64_t latentsmooth_fill(
+    void* out, int32_t type, const float* latents, const int64_t* plan, int64_t rows, int64_t size,
+    int64_t slots, int32_t threads, void* parallel, float sigma, float magnet) {
+    const Fast sampler = {sigma, magnet};
+    return fill(sampler, out, type, latents, plan, rows, size, slots, threads, parallel);
+}
+
+// The same of grade exact; `thresholds` and `guide` are those of inverse.py.
+extern "C" int64_t latentsmooth_fill_exact(
+    void* out, int32_t type, const float* latents, const int64_t* plan, int64_t rows, int64_t size,
+    int64_t slots, int32_t threads, void* parallel, float step, const int64_t* thresholds,
+    const int32_t* guide) {
+    const Exact sampler = {step, thresholds, guide};
+    return fill(sampler, out, type, latents, plan, rows, size, slots, threads, parallel);
 }

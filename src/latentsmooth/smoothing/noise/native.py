@@ -17,9 +17,15 @@ import torch
 from torch import Tensor
 
 from latentsmooth.machine import cache_folder
-from latentsmooth.smoothing.noise.filler import NoiseFiller, refuse_row
+from latentsmooth.smoothing.noise.filler import (
+    ExactFiller,
+    NoiseFiller,
+    refuse_row,
+    rounding_magnet,
+)
+from latentsmooth.smoothing.noise.inverse import inverse_table
 
-__all__ = ["BuildError", "NativeFiller"]
+__all__ = ["BuildError", "NativeExactFiller", "NativeFiller"]
 
 SOURCE = Path(__file__).with_name("native.cpp")
 COMPILERS = ("g++", "c++", "clang++")  # tried in turn where CXX names none
@@ -44,6 +50,33 @@ class BuildError(Exception):
     """The C++ code cannot be compiled or loaded here; the message says why."""
 
 
+class _Native:
+    """The compiled library and the threads it runs on."""
+
+    def __init__(self) -> None:
+        self._library = _load(os.environ.get("CXX", ""))
+        self._parallel = _torch_parallel()
+
+    def run(
+        self, function: str, out: Tensor, latents: Tensor, plan: Tensor, *sampler: float | int
+    ) -> None:
+        rows, size = out.shape
+        bad = getattr(self._library, function)(
+            out.data_ptr(),
+            _TYPES[out.dtype],
+            latents.data_ptr(),
+            plan.data_ptr(),
+            rows,
+            size,
+            len(latents),
+            min(torch.get_num_threads(), -(-out.numel() // _ELEMENTS_A_THREAD)),
+            self._parallel,
+            *sampler,
+        )
+        if bad:
+            refuse_row(plan, row=bad - 1, slots=len(latents))
+
+
 class NativeFiller(NoiseFiller):
     """Keyed noise by vector instructions, in main memory.
 
@@ -55,31 +88,39 @@ class NativeFiller(NoiseFiller):
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
-        self._function = _load(os.environ.get("CXX", ""))
-        self._parallel = _torch_parallel()
+        self._native = _Native()
 
-    def _fill(self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float) -> None:
-        rows, size = out.shape
-        threads = min(torch.get_num_threads(), -(-out.numel() // _ELEMENTS_A_THREAD))
-        bad = self._function(
-            out.data_ptr(),
-            _TYPES[out.dtype],
-            latents.data_ptr(),
-            plan.data_ptr(),
-            rows,
-            size,
-            len(latents),
-            latent_sigma,
-            threads,
-            self._parallel,
-        )
-        if bad:
-            refuse_row(plan, row=bad - 1, slots=len(latents))
+    def _fill(
+        self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float, step: float
+    ) -> None:
+        magnet = rounding_magnet(step)
+        self._native.run("latentsmooth_fill", out, latents, plan, latent_sigma, magnet)
+
+
+class NativeExactFiller(ExactFiller):
+    """The same of grade exact, by a short search of a table.
+
+    Raises:
+        BuildError: where there is no working compiler.
+    """
+
+    name = "native"
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self._native = _Native()
+
+    def _fill(
+        self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float, step: float
+    ) -> None:
+        table = inverse_table(latent_sigma / step)
+        pointers = table.thresholds.data_ptr(), table.guide.data_ptr()
+        self._native.run("latentsmooth_fill_exact", out, latents, plan, step, *pointers)
 
 
 @lru_cache
 def _load(cxx: str) -> Any:
-    """The compiled function, of a library that is built at most once a machine."""
+    """The compiled functions, of a library that is built at most once a machine."""
     compiler = _compiler(cxx)
     target, macros = _target(compiler)
     command = [*compiler, *FLAGS, *target]
@@ -142,10 +183,9 @@ def _run(command: list[str]) -> bytes:
 
 
 def _open(library: Path) -> Any:
-    function = ctypes.CDLL(str(library)).latentsmooth_fill
-    pointer, word = ctypes.c_void_p, ctypes.c_int64
-    function.restype = word
-    function.argtypes = [
+    loaded = ctypes.CDLL(str(library))
+    pointer, word, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+    common: list[Any] = [
         pointer,
         ctypes.c_int32,
         pointer,
@@ -153,11 +193,18 @@ def _open(library: Path) -> Any:
         word,
         word,
         word,
-        ctypes.c_float,
         ctypes.c_int32,
         pointer,
     ]
-    return function
+    samplers: dict[str, list[Any]] = {
+        "latentsmooth_fill": [real, real],
+        "latentsmooth_fill_exact": [real, pointer, pointer],
+    }
+    for name, sampler in samplers.items():
+        function = getattr(loaded, name)
+        function.restype = word
+        function.argtypes = [*common, *sampler]
+    return loaded
 
 
 @lru_cache

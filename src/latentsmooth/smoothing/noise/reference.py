@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latentsmooth.smoothing.noise.filler import NoiseFiller, refuse_bad_rows
+from latentsmooth.smoothing.noise.filler import NoiseFiller, refuse_bad_rows, rounding_magnet
 
-__all__ = ["ReferenceFiller", "box_muller", "philox"]
+__all__ = ["BLOCKS", "WORD", "ReferenceFiller", "box_muller", "philox"]
 
 GROUP = 64
 BLOCKS = GROUP // 4
@@ -42,15 +42,19 @@ class ReferenceFiller(NoiseFiller):
 
     name = "reference"
 
-    def _fill(self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float) -> None:
+    def _fill(
+        self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float, step: float
+    ) -> None:
         plan = plan.to(out.device)
         refuse_bad_rows(plan, slots=len(latents))
         sigma = torch.tensor(latent_sigma, dtype=torch.float32, device=out.device)
+        magnet = rounding_magnet(step)
         rows = max(1, _ELEMENTS_AT_ONCE // out.shape[1])
         for start in range(0, len(out), rows):
             part = plan[start : start + rows]
             normals = _normals(part, out.shape[1])
-            noisy = latents[part[:, 0].clamp(min=0)] + normals * sigma
+            noise = (normals * sigma + magnet) - magnet
+            noisy = latents[part[:, 0].clamp(min=0)] + noise
             noisy[part[:, 0] < 0] = 0.0
             out[start : start + rows] = noisy.to(out.dtype)
 

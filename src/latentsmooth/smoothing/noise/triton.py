@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentsmooth.smoothing.noise.filler import NoiseFiller, refuse_bad_rows
+from latentsmooth.smoothing.noise.filler import NoiseFiller, refuse_bad_rows, rounding_magnet
 from latentsmooth.smoothing.noise.kernels import BLOCKS_A_PROGRAM, HAS_TRITON, fill_rows
 from latentsmooth.smoothing.noise.native import BuildError
 
@@ -29,7 +29,9 @@ class TritonFiller(NoiseFiller):
         if not HAS_TRITON:
             raise BuildError("the package triton is not installed")
 
-    def _fill(self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float) -> None:
+    def _fill(
+        self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float, step: float
+    ) -> None:
         rows, size = out.shape
         if plan.device.type == "cpu":
             refuse_bad_rows(plan, slots=len(latents))
@@ -40,5 +42,12 @@ class TritonFiller(NoiseFiller):
         with here:
             # Fused, a product and a sum would be rounded once, not twice.
             kernel[rows, -(-size // (4 * BLOCKS_A_PROGRAM))](
-                written, latents, plan, size, len(latents), latent_sigma, enable_fp_fusion=False
+                written,
+                latents,
+                plan,
+                size,
+                len(latents),
+                latent_sigma,
+                rounding_magnet(step),
+                enable_fp_fusion=False,
             )
