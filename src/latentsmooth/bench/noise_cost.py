@@ -28,10 +28,15 @@ def noise_nanoseconds(engine: Engine, *, seconds: float = 0.3) -> float:
     plan = torch.tensor([[0, key, Phase.ESTIMATE, draw] for draw in range(rows)], device=device)
     latents = torch.zeros(1, size, device=device)
     out = torch.empty(rows, size, dtype=dtype_of(certifier.precision), device=device)
-    filler = noise_filler(device)
+    filler = noise_filler(device, grade=certifier.noise)
+    lattice = certifier.prepared.lattice
     rates = best_rate(
         [rows],
-        lambda _: lambda: filler.fill(out, latents, plan, latent_sigma=certifier.latent_sigma),
+        lambda _: (
+            lambda: filler.fill(
+                out, latents, plan, latent_sigma=lattice.latent_sigma, step=lattice.step
+            )
+        ),
         device,
         seconds=seconds,
     )

@@ -19,7 +19,7 @@ from latentsmooth.bench.subjects import Subject
 from latentsmooth.certification import clopper_pearson_lower, latent_radius
 from latentsmooth.certification.jobs import leading_votes
 
-__all__ = ["SIZES", "Textbook", "plain_network"]
+__all__ = ["SIZES", "Textbook", "plain_network", "textbook_votes"]
 
 SIZES: Final = (25, 50, 100, 200, 400, 1000)
 PUBLISHED_BATCH: Final = 1000
@@ -110,15 +110,44 @@ class Textbook(Baseline):
             votes=tuple(votes),
         )
 
-    @torch.no_grad()
     def _count(self, image: Tensor, n: int, batch_size: int) -> NDArray[np.int64]:
-        counts = np.zeros(self._classes, dtype=np.int64)
-        left = n
-        while left:
-            size = min(batch_size, left)
-            left -= size
-            batch = image.repeat(size, 1, 1, 1)
-            noise = torch.randn_like(batch) * self._sigma
-            answers = self._network(batch + noise).argmax(1).cpu().numpy()
-            counts += np.bincount(answers, minlength=self._classes)
-        return counts
+        return textbook_votes(
+            self._network,
+            image,
+            n,
+            latent_sigma=self._sigma,
+            num_classes=self._classes,
+            batch_size=batch_size,
+        )
+
+
+@torch.no_grad()
+def textbook_votes(
+    network: nn.Module,
+    image: Tensor,
+    n: int,
+    *,
+    latent_sigma: float,
+    num_classes: int,
+    batch_size: int = PUBLISHED_BATCH,
+) -> NDArray[np.int64]:
+    """The loop's votes: ``(num_classes,)`` of ``n`` noisy copies of an image.
+
+    Args:
+        network: from images to scores.
+        image: ``(channels, height, width)``.
+        n: copies.
+        latent_sigma: standard deviation of the noise.
+        num_classes: that the network answers with.
+        batch_size: copies a call.
+    """
+    counts = np.zeros(num_classes, dtype=np.int64)
+    left = n
+    while left:
+        size = min(batch_size, left)
+        left -= size
+        batch = image.repeat(size, 1, 1, 1)
+        noise = torch.randn_like(batch) * latent_sigma
+        answers = network(batch + noise).argmax(1).cpu().numpy()
+        counts += np.bincount(answers, minlength=num_classes)
+    return counts

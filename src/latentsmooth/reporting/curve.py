@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from latentsmooth.errors import ConfigurationError
+from latentsmooth.files import write_whole
 from latentsmooth.records.view import LogView
 from latentsmooth.reporting.cells import plain
 
@@ -117,11 +119,11 @@ def save_curves(views: Sequence[LogView], path: str | Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
         raise ConfigurationError(f"expected a figure file ending in {_FORMATS}, got {path.name!r}")
-    figure = draw_curves(views)
+    figure, drawn = draw_curves(views), io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "latentsmooth"}):
+        figure.savefig(drawn, format=suffix[1:], metadata=_METADATA[suffix])
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with mpl.rc_context({"svg.hashsalt": "latentsmooth"}):
-            figure.savefig(path, metadata=_METADATA[suffix])
+        write_whole(path, drawn.getvalue())
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
 

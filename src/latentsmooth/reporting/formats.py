@@ -161,6 +161,8 @@ def _record(summary: LogSummary) -> dict[str, object]:
         "n_estimate": manifest and manifest.n_estimate,
         "alpha": summary.alpha,
         "lipschitz_bound": manifest and manifest.lipschitz_bound,
+        "latent_slack": manifest and manifest.deductions.latent_slack,
+        "total_variation": manifest and manifest.deductions.total_variation,
         "images": summary.n_images,
         "labelled": summary.n_labelled,
         "correct": summary.n_correct,

@@ -11,6 +11,7 @@ from latentsmooth.records.view import LogView
 from latentsmooth.reporting.cells import columns, notes, plain
 from latentsmooth.reporting.summary import LogSummary
 from latentsmooth.reporting.svg import inline_svg
+from latentsmooth.reporting.walk import deducted, typical, walk
 
 __all__ = ["html_page"]
 
@@ -52,7 +53,10 @@ def html_page(
         _table(summaries),
         _notes(summaries),
         "<h2>How each log was made</h2>",
-        *(_facts(place, summary) for place, summary in enumerate(summaries)),
+        *(
+            _facts(place, summary, view)
+            for place, (summary, view) in enumerate(zip(summaries, views, strict=True))
+        ),
         "</main>\n</body>\n</html>",
     ]
     return "\n".join(parts) + "\n"
@@ -93,7 +97,7 @@ def _notes(summaries: Sequence[LogSummary]) -> str:
     return f'<ul class="notes">{said}</ul>' if said else ""
 
 
-def _facts(place: int, summary: LogSummary) -> str:
+def _facts(place: int, summary: LogSummary, view: LogView) -> str:
     if summary.manifest is None:
         rows = [("manifest", "none: a published file, which doesn't say how it was made")]
     else:
@@ -102,7 +106,22 @@ def _facts(place: int, summary: LogSummary) -> str:
     opened = " open" if place == 0 else ""
     return (
         f"<details{opened}><summary>{_key(place)}{_text(summary.name)}</summary>"
-        f"<dl>{items}</dl></details>"
+        f"<dl>{items}</dl>{_walk(view)}</details>"
+    )
+
+
+def _walk(view: LogView) -> str:
+    """How one image's votes became its radius."""
+    certificate = typical(view)
+    if certificate is None or view.manifest is None:
+        return ""
+    steps = "".join(
+        f'<tr><th scope="row">{_text(what)}</th><td>{_text(much)}</td></tr>'
+        for what, much in walk(certificate, view.manifest)
+    )
+    title = f"From votes to radius: image {certificate.index}, of median radius"
+    return (
+        f'<div class="wide"><table><caption>{title}</caption><tbody>{steps}</tbody></table></div>'
     )
 
 
@@ -119,8 +138,10 @@ def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:
         ("samples", f"{manifest.n_select:,} to select, {manifest.n_estimate:,} to estimate"),
         ("alpha, seed", f"{manifest.alpha!r}, {manifest.seed}"),
         ("Lipschitz bound", repr(manifest.lipschitz_bound)),
+        ("deducted", deducted(manifest)),
         ("stopping rule", _settings(manifest.rule)),
-        ("noise", manifest.noise),
+        ("noise", f"{manifest.noise}, lattice of step {manifest.lattice_step:g}"),
+        ("encoder runs in", manifest.encoder_precision),
         ("folded into the encoder", manifest.folding or "nothing"),
         (
             "head runs in",

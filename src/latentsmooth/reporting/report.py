@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from latentsmooth.errors import ConfigurationError
+from latentsmooth.files import write_whole
 from latentsmooth.records.reading import log_name, read_any_log
 from latentsmooth.records.view import LogView
 from latentsmooth.reporting.curve import save_curves
@@ -97,7 +98,6 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="")
+        write_whole(path, text)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
