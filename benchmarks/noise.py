@@ -21,10 +21,17 @@ from typing import Any
 import torch
 from peers.provenance import provenance
 
-from latentsmooth.smoothing.noise import NOISE_DEFINITION, Phase, noise_filler, noise_key
+from latentsmooth.smoothing.noise import (
+    GRADES,
+    NOISE_DEFINITIONS,
+    Phase,
+    noise_filler,
+    noise_key,
+)
 
 TURN_SECONDS = 0.1
 LATENT_SIGMA = 0.25
+STEP = 2.0**-18
 
 
 def main() -> None:
@@ -45,7 +52,7 @@ def main() -> None:
     result = {
         **provenance(),
         "device": str(arguments.device),
-        "definition": NOISE_DEFINITION,
+        "definitions": NOISE_DEFINITIONS,
         "threads": torch.get_num_threads(),
         "batch_size": arguments.batch_size,
         "rounds": arguments.rounds,
@@ -99,15 +106,19 @@ def contestants(
         ]
     )
     out = torch.empty(rows, size, dtype=dtype, device=device)
+    on_lattice = latents.div(STEP).round() * STEP
     rounded = latents.to(dtype)[torch.tensor(image, device=device)]
     sides: dict[str, Callable[[], object]] = {
         "torch.normal_": lambda: out.normal_(0.0, LATENT_SIGMA).add_(rounded)
     }
     for implementation in arguments.implementations:
-        filler = noise_filler(device, implementation=implementation)
-        sides[filler.name] = lambda filler=filler: filler.fill(  # type: ignore[misc]
-            out, latents, plan, latent_sigma=LATENT_SIGMA
-        )
+        for grade in GRADES:
+            if implementation == "triton" and grade == "exact":
+                continue
+            filler = noise_filler(device, implementation=implementation, grade=grade)
+            sides[f"{filler.name} {grade}"] = lambda filler=filler: filler.fill(  # type: ignore[misc]
+                out, on_lattice, plan, latent_sigma=LATENT_SIGMA, step=STEP
+            )
     return sides
 
 

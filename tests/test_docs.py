@@ -24,7 +24,8 @@ from latentsmooth.training import TrainingSettings
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
+TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+TEXTS = [*(ROOT / name for name in TOP), *PAGES]
 
 FENCE = re.compile(r"^(?P<mark>```+).*?^(?P=mark)\s*$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")

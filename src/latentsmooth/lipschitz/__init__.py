@@ -12,12 +12,20 @@ from latentsmooth.lipschitz.registry import (
     register_rule,
     verified_types,
 )
+from latentsmooth.lipschitz.roundoff import (
+    RoundingBound,
+    Step,
+    register_rounding_rule,
+    rounding_bound,
+)
 
 __all__ = [
     "AuditRow",
     "BoundOf",
     "DeclaredLipschitz",
     "ModuleBound",
+    "RoundingBound",
+    "Step",
     "audit",
     "bake",
     "chain_bound",
@@ -27,6 +35,8 @@ __all__ = [
     "lipschitz_lower_bound",
     "module_bounds",
     "register_composite_rule",
+    "register_rounding_rule",
     "register_rule",
+    "rounding_bound",
     "verified_types",
 ]

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError
 
-__all__ = ["DeclaredLipschitz", "declare_lipschitz"]
+__all__ = ["ASSUMED_UNITS", "DeclaredLipschitz", "declare_lipschitz"]
+
+ASSUMED_UNITS = 2.0**10
+"""Unit roundoffs of input and result that a module of unknown arithmetic is taken to err by."""
 
 
 class DeclaredLipschitz(nn.Module):
@@ -22,19 +25,32 @@ class DeclaredLipschitz(nn.Module):
         module: the module.
         bound: upper bound of its l2 Lipschitz constant in evaluation mode, over all inputs.
         input_shape: of one input, on which the statement is tested.
+        rounding: another statement, which nothing tests: its rounding is at most so many unit
+            roundoffs of ``bound`` times the norm of its input plus the norm of its result.
 
     Raises:
-        ConfigurationError: for a bound that is negative or not finite, or a shape without sizes.
+        ConfigurationError: for a bound or a rounding that is negative or not finite, or a shape
+            without sizes.
     """
 
-    def __init__(self, module: nn.Module, bound: float, *, input_shape: Sequence[int]) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        bound: float,
+        *,
+        input_shape: Sequence[int],
+        rounding: float = ASSUMED_UNITS,
+    ) -> None:
         super().__init__()
         if not (math.isfinite(bound) and bound >= 0):
             raise ConfigurationError(f"wanted a finite bound >= 0, got {bound}")
+        if not (math.isfinite(rounding) and rounding >= 0):
+            raise ConfigurationError(f"wanted a finite rounding >= 0, got {rounding}")
         if not input_shape or min(input_shape) < 1:
             raise ConfigurationError(f"wanted a shape of positive sizes, got {tuple(input_shape)}")
         self.module = module
         self.bound = float(bound)
+        self.rounding = float(rounding)
         self.input_shape = tuple(input_shape)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -44,11 +60,16 @@ class DeclaredLipschitz(nn.Module):
 
     def extra_repr(self) -> str:
         """The statement."""
-        return f"bound={self.bound}, input_shape={self.input_shape}"
+        shown = f"bound={self.bound}, input_shape={self.input_shape}"
+        return shown if self.rounding == ASSUMED_UNITS else f"{shown}, rounding={self.rounding}"
 
 
 def declare_lipschitz(
-    module: nn.Module, bound: float, *, input_shape: Sequence[int]
+    module: nn.Module,
+    bound: float,
+    *,
+    input_shape: Sequence[int],
+    rounding: float = ASSUMED_UNITS,
 ) -> DeclaredLipschitz:
     """State an upper bound of a module's l2 Lipschitz constant.
 
@@ -56,17 +77,18 @@ def declare_lipschitz(
         module: the module; wrapped, not changed.
         bound: the statement, about evaluation mode and all inputs.
         input_shape: of one input, ``(channels, height, width)`` as a rule.
+        rounding: a statement about its rounding, as for `DeclaredLipschitz`.
 
     Returns:
         A module that does the same and that `lipschitz_bound` accepts, after a test by power
         iteration each time.
 
     Raises:
-        ConfigurationError: for a bound that is negative or not finite.
+        ConfigurationError: for a bound or a rounding that is negative or not finite.
 
     Example:
         >>> from latentsmooth.lipschitz import lipschitz_bound
         >>> lipschitz_bound(declare_lipschitz(nn.Softplus(), 1.0, input_shape=(4,)))
         1.0
     """
-    return DeclaredLipschitz(module, bound, input_shape=input_shape)
+    return DeclaredLipschitz(module, bound, input_shape=input_shape, rounding=rounding)

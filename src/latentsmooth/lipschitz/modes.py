@@ -15,8 +15,9 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
     """Switch modules to evaluation; a part that was frozen before is found frozen after."""
     parts = [part for module in modules for part in module.modules()]
     modes = [part.training for part in parts]
-    for module in modules:
-        module.eval()
+    if any(modes):  # Switching anew would make layers forget the weights that they keep.
+        for module in modules:
+            module.eval()
     try:
         yield
     finally:

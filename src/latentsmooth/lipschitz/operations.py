@@ -21,7 +21,7 @@ from latentsmooth.lipschitz.rules.rounding import (
     root_up,
 )
 
-__all__ = ["Call", "Operation", "Refusal", "find_operation", "operation"]
+__all__ = ["Call", "Operation", "Refusal", "find_operation", "operation", "operation_rules"]
 
 
 class Refusal(Exception):
@@ -86,10 +86,15 @@ class Operation:
     rule: Callable[..., float]
     in_place: bool
 
+    @staticmethod
+    def named(kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Named arguments as the rules name them."""
+        # torch calls the first argument "input"; here that is the module's.
+        return {"tensor" if name == "input" else name: given for name, given in kwargs.items()}
+
     def gain(self, call: Call, args: Sequence[Any], kwargs: dict[str, Any]) -> float:
         """The gain of the result."""
-        # torch calls the first argument "input"; here that is the module's.
-        named = {"tensor" if name == "input" else name: given for name, given in kwargs.items()}
+        named = self.named(kwargs)
         try:
             bound = inspect.signature(self.rule).bind(call, *args, **named)
         except TypeError as error:
@@ -103,7 +108,7 @@ class Operation:
 
     def overwrites(self, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
         """Whether a call writes into its first argument; called after `gain`."""
-        named = {"tensor" if name == "input" else name: given for name, given in kwargs.items()}
+        named = self.named(kwargs)
         bound = inspect.signature(self.rule).bind(None, *args, **named)
         return self.in_place or bool(bound.arguments.get("inplace", False))
 
@@ -136,6 +141,11 @@ def operation(*names: str) -> Callable[[AnyRule], AnyRule]:
 def find_operation(func: Any, attribute: str | None) -> Operation | None:
     """The rule of a torch function, or of a tensor attribute such as ``mT``."""
     return _OPERATIONS.get(("attribute", attribute) if attribute else func)
+
+
+def operation_rules() -> frozenset[AnyRule]:
+    """All rules in the table."""
+    return frozenset(entry.rule for entry in _OPERATIONS.values())
 
 
 @operation("add", "__add__", "__radd__", "sub", "subtract", "__sub__", "rsub", "__rsub__")

@@ -19,10 +19,12 @@ __all__ = [
     "Entry",
     "Rule",
     "find_entry",
+    "inherits",
     "refuse_hooks",
     "refuse_type",
     "register_composite_rule",
     "register_rule",
+    "rule_of",
     "verified_types",
 ]
 
@@ -161,13 +163,19 @@ def find_entry(module: nn.Module, path: str) -> Entry | None:
     for base, reason in _REFUSALS.items():
         if issubclass(kind, base) and kind not in _ENTRIES:
             raise UnverifiedModule(f"{named(module, path)} has no useful Lipschitz bound: {reason}")
+    return rule_of(module)
+
+
+def rule_of(module: nn.Module) -> Entry | None:
+    """The rule of a module's type, whatever was done to the module itself."""
+    kind = parametrize.type_before_parametrizations(module)
     if kind not in _ENTRIES and (extra := INTEROP.get(kind.__module__.partition(".")[0])):
         importlib.import_module(extra)
     if kind in _ENTRIES:
         return _ENTRIES[kind]
     for base in kind.__mro__[1:]:
         entry = _ENTRIES.get(base)
-        if entry is not None and is_torch_layer(base) and _same_methods(kind, base):
+        if entry is not None and inherits(kind, base):
             return Entry(entry.rule, entry.composite, entry.users, inherited=True)
     return None
 
@@ -218,7 +226,10 @@ def _is_users(rule: Callable[..., float]) -> bool:
     return not getattr(rule, "__module__", "").startswith(BUILT_IN)
 
 
-def _same_methods(kind: type, base: type) -> bool:
+def inherits(kind: type, base: type) -> bool:
+    """Whether a type derives from a torch layer and replaces none of the layer's methods."""
+    if not is_torch_layer(base):
+        return False
     own = {
         name
         for layer in base.__mro__[: base.__mro__.index(nn.Module)]

@@ -15,9 +15,17 @@ from latentsmooth.lipschitz import functional as _functional  # noqa: F401  (fil
 from latentsmooth.lipschitz import rearranging as _rearranging  # noqa: F401  (likewise)
 from latentsmooth.lipschitz.baking import fix_weights
 from latentsmooth.lipschitz.rules.rounding import multiply_up
-from latentsmooth.lipschitz.tracked import Recording, Refusal, keeps_tracked, plain
+from latentsmooth.lipschitz.tracked import (
+    Recording,
+    Refusal,
+    TrackedTensor,
+    keeps_tracked,
+    plain,
+)
 
-__all__ = ["traced_bound"]
+__all__ = ["PassOn", "followed", "traced_bound"]
+
+PassOn = Callable[[str, Tensor, float, float], tuple[float, float]]
 
 
 def traced_bound(
@@ -77,11 +85,39 @@ def _run(
     bound_of: Callable[[str], float],
     seed: int,
 ) -> tuple[Recording, float]:
-    inputs = _inputs(module, shape, seed)
-    name = f"{path or 'the module'} ({type(module).__name__})"
     recording = Recording(shape[0])
+
+    def lengthened(child: str, inputs: Tensor, gain: float, error: float) -> tuple[float, float]:
+        return multiply_up(gain, bound_of(child)), 0.0
+
+    inputs = _inputs(module, shape, seed)
+    result = followed(module, inputs, path, recording, lengthened)
+    _compare(module, shape, seed, result, _named(module, path))
+    return recording, result._gain
+
+
+def followed(
+    module: nn.Module, inputs: Tensor, path: str, recording: Recording, pass_on: PassOn
+) -> TrackedTensor:
+    """Run a module's ``forward`` on a tracked input, with its children as single steps.
+
+    Args:
+        module: a private copy in evaluation mode.
+        inputs: of one run, batch first; what works in place overwrites it.
+        path: the module's place in the network, for messages.
+        recording: of this run.
+        pass_on: gives gain and error of a child's result, from the child's name, its input, and
+            gain and error of that.
+
+    Returns:
+        The result, tracked.
+
+    Raises:
+        UnverifiedModule: naming the module, the operation and the line.
+    """
+    name = _named(module, path)
     try:
-        with torch.no_grad(), _children_as_steps(module, recording, bound_of):
+        with torch.no_grad(), _children_as_steps(module, recording, pass_on):
             tracked = recording.track(inputs, 1.0)
             recording.source = tracked
             result = module.forward(tracked)
@@ -101,8 +137,12 @@ def _run(
         )
     if any(keeps_tracked(list(vars(each).values())) for each in module.modules()):
         raise UnverifiedModule(f"{name} keeps what depends on its input from one run to the next")
-    _compare(module, shape, seed, result, name)
-    return recording, result._gain
+    tracked_result: TrackedTensor = result
+    return tracked_result
+
+
+def _named(module: nn.Module, path: str) -> str:
+    return f"{path or 'the module'} ({type(module).__name__})"
 
 
 def _inputs(module: nn.Module, shape: tuple[int, ...], seed: int) -> Tensor:
@@ -138,31 +178,32 @@ def _compare(
 
 
 @contextmanager
-def _children_as_steps(
-    module: nn.Module, recording: Recording, bound_of: Callable[[str], float]
-) -> Iterator[None]:
+def _children_as_steps(module: nn.Module, recording: Recording, pass_on: PassOn) -> Iterator[None]:
     """Let children run on ordinary tensors; their results are tracked again by their bounds."""
     names = {id(child): name for name, child in module.named_modules() if child is not module}
-    entered: list[tuple[nn.Module, float]] = []
+    entered: list[tuple[nn.Module, TrackedTensor, Tensor, int]] = []
 
     def enter(child: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         given = [value for value in (*args, *kwargs.values()) if recording.owns(value)]
         if len(given) != 1 or len(args) + len(kwargs) != 1:
             # Joins such as weighted sums: their operations are followed like the module's own.
             return None
-        entered.append((child, given[0]._gain))
+        value = given[0]
+        entered.append((child, value, plain(value).clone(), _version(value)))
         return plain(args), plain(kwargs)
 
     def leave(child: nn.Module, args: Any, kwargs: Any, result: Any) -> Any:
         if not entered or entered[-1][0] is not child:
             return None
-        _, gain = entered.pop()
+        _, value, inputs, version = entered.pop()
         name = names[id(child)]
         if not isinstance(result, Tensor):
             raise recording.refusal(name, f"gives a {type(result).__name__}; wanted one tensor")
-        total = multiply_up(gain, bound_of(name))
-        recording.log.append((name, "", total))
-        return recording.wrap(name, result, total)
+        gain, error = pass_on(name, inputs, value._gain, value._error)
+        recording.log.append((name, "", gain))
+        if _version(value) != version:
+            recording.spoil(value, error)
+        return recording.wrap(name, result, gain, error)
 
     hooks = []
     for child in module.modules():
@@ -174,3 +215,9 @@ def _children_as_steps(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _version(value: TrackedTensor) -> int:
+    """Counts what is written into a tensor's memory, where torch does."""
+    ordinary = plain(value)
+    return 0 if ordinary.is_inference() else int(ordinary._version)

@@ -7,67 +7,35 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from latentsmooth.lipschitz.operations import Call, Refusal, find_operation
+from latentsmooth.lipschitz.operations import Call, Operation, Refusal, find_operation
 from latentsmooth.lipschitz.rules.rounding import root_of_squares_up
+from latentsmooth.lipschitz.static import CONSTANTS, STATIC, STATIC_METHODS
 
 __all__ = ["Recording", "Refusal", "TrackedTensor", "keeps_tracked", "plain"]
 
 HERE = Path(__file__).parent
-# What shows nothing of a tensor's values: its properties, and its methods.
-STATIC = frozenset(
-    {
-        "device",
-        "dtype",
-        "is_cpu",
-        "is_cuda",
-        "is_leaf",
-        "is_meta",
-        "is_mps",
-        "is_nested",
-        "is_quantized",
-        "is_sparse",
-        "itemsize",
-        "layout",
-        "names",
-        "ndim",
-        "requires_grad",
-        "shape",
-    }
-)
-STATIC_METHODS = frozenset(
-    {
-        "__len__",
-        "dim",
-        "element_size",
-        "get_device",
-        "is_complex",
-        "is_contiguous",
-        "is_floating_point",
-        "is_inference",
-        "is_signed",
-        "ndimension",
-        "nelement",
-        "numel",
-        "size",
-        "storage_offset",
-        "stride",
-    }
-)
-CONSTANTS = frozenset(
-    {
-        "full_like",
-        "new_full",
-        "new_ones",
-        "new_zeros",
-        "ones_like",
-        "zeros_like",
-    }
-)
+
+
+class Rounding(Protocol):
+    """Bounds what rounding adds to followed values."""
+
+    def length(self, value: Tensor) -> float:
+        """The l2 norm of an ordinary tensor, rounded up."""
+
+    def error(
+        self,
+        operation: Operation,
+        call: Call,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        gain: float,
+    ) -> float:
+        """Upper bound of the l2 error of an operation's result, which has this gain."""
 
 
 class TrackedTensor(Tensor):
@@ -75,6 +43,8 @@ class TrackedTensor(Tensor):
 
     _recording: Recording
     _gain: float
+    _error: float
+    _length: float
 
     @classmethod
     def __torch_function__(
@@ -100,10 +70,12 @@ class Recording:
 
     Args:
         batch: size of the first axis.
+        rounding: bounds errors; without it they stay zero.
     """
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, batch: int, rounding: Rounding | None = None) -> None:
         self.batch = batch
+        self._rounding = rounding
         self.log: list[tuple[object, ...]] = []
         """Each operation, its constants and its gain: equal in every run of a pure function."""
         self.source: TrackedTensor | None = None
@@ -116,10 +88,11 @@ class Recording:
         """Whether a value is tracked by this recording and no other."""
         return isinstance(value, TrackedTensor) and getattr(value, "_recording", None) is self
 
-    def track(self, plain: Tensor, gain: float) -> TrackedTensor:
-        """Watch a tensor whose gain is known."""
+    def track(self, plain: Tensor, gain: float, error: float = 0.0) -> TrackedTensor:
+        """Watch a tensor whose gain, and error in l2, are known."""
         value: TrackedTensor = plain.as_subclass(TrackedTensor)
-        value._recording, value._gain = self, gain
+        value._recording, value._gain, value._error = self, gain, error
+        self._measure(value)
         self._live.append(weakref.ref(value))
         return value
 
@@ -150,15 +123,18 @@ class Recording:
             gain_of=lambda value: value._gain if isinstance(value, TrackedTensor) else 0.0,
             refusal=lambda reason: self.refusal(name, reason),
         )
-        gain = operation.gain(call, args, kwargs)
-        self.log.append((name, _digest((args, kwargs)), gain))
+        gain, error = operation.gain(call, args, kwargs), 0.0
+        if self._rounding is None:
+            self.log.append((name, _digest((args, kwargs)), gain))
+        else:
+            error = self._rounding.error(operation, call, args, kwargs, gain)
         if operation.overwrites(args, kwargs):
             if not isinstance(subject, TrackedTensor):
                 raise self.refusal(name, "writes what depends on the input into a constant")
             if _layout(result) != _layout(subject):
                 raise self.refusal(name, "changes the shape of a tensor in place")
-            return self._overwrite(name, subject, gain)
-        return self.wrap(name, result, gain)
+            return self._overwrite(name, subject, gain, error)
+        return self.wrap(name, result, gain, error)
 
     def refusal(self, operation: str, reason: str) -> Refusal:
         """The error for an operation without a rule, naming the user's line."""
@@ -172,8 +148,8 @@ class Recording:
         with torch._C.DisableTorchFunctionSubclass():
             return func(*plain(args), **plain(kwargs))
 
-    def wrap(self, name: str, result: Any, gain: float) -> Any:
-        """Track a result: a tensor, or several with the same gain."""
+    def wrap(self, name: str, result: Any, gain: float, error: float = 0.0) -> Any:
+        """Track a result: a tensor, or several with the same gain and error."""
         if isinstance(result, Tensor):
             if result.ndim == 0 or result.shape[0] != self.batch:
                 raise self.refusal(
@@ -183,12 +159,28 @@ class Recording:
                 )
             if not result.is_floating_point():
                 raise self.refusal(name, f"gives {result.dtype}, which moves in jumps")
-            return self.track(result, gain)
+            return self.track(result, gain, error)
         if type(result) in (tuple, list):
-            return type(result)(self.wrap(name, part, gain) for part in result)
+            return type(result)(self.wrap(name, part, gain, error) for part in result)
         raise self.refusal(name, f"gives a {type(result).__name__}")
 
-    def _overwrite(self, name: str, subject: TrackedTensor, gain: float) -> TrackedTensor:
+    def spoil(self, changed: Tensor, error: float) -> None:
+        """Count the error of what was written into a tensor's memory by an unwatched child."""
+        place = _memory(changed)
+        for other in self._others(place):
+            other._error = root_of_squares_up(other._error, error)
+            self._measure(other)
+
+    def _measure(self, value: TrackedTensor) -> None:
+        value._length = 0.0 if self._rounding is None else self._rounding.length(plain(value))
+
+    def _others(self, place: int) -> list[TrackedTensor]:
+        found = [reference() for reference in self._live]
+        return [each for each in found if each is not None and _memory(each) == place]
+
+    def _overwrite(
+        self, name: str, subject: TrackedTensor, gain: float, error: float
+    ) -> TrackedTensor:
         """Other names for the same memory now see old entries, new ones, or some of each."""
         place = _memory(subject)
         if self.source is not None and place == _memory(self.source):
@@ -196,13 +188,16 @@ class Recording:
             if gain > 1 or not whole:
                 # Whoever called the module goes on with the changed tensor.
                 raise self.refusal(name, "overwrites the module's input")
-        for reference in self._live:
-            other = reference()
-            if other is not None and other is not subject and _memory(other) == place:
-                if _repeats(other):
-                    raise self.refusal(name, "overwrites what an expanded tensor repeats")
-                other._gain = root_of_squares_up(other._gain, gain)
-        subject._gain = gain
+        for other in self._others(place):
+            if other is subject:
+                continue
+            if _repeats(other):
+                raise self.refusal(name, "overwrites what an expanded tensor repeats")
+            other._gain = root_of_squares_up(other._gain, gain)
+            other._error = root_of_squares_up(other._error, error)
+            self._measure(other)
+        subject._gain, subject._error = gain, error
+        self._measure(subject)
         return subject
 
 

@@ -1,0 +1,1 @@
+"""Rounding of other libraries' layers, loaded when one of their modules is met."""
