@@ -40,7 +40,7 @@ from tests.data_files import shared_data
         (["audit", "m", "--output=m/config.json"], 2, "m/config.json would be overwritten"),
         (["report", "a.jsonl", "--output=./a.jsonl"], 2, "would be overwritten"),
         (["report", "a.jsonl", "--figure=a.jsonl"], 2, "would be overwritten"),
-        ([*TRAIN, "--output=/dev/null/x"], 1, "NotADirectoryError"),
+        ([*TRAIN, "--output=/dev/null/x"], 1, "/dev/null/x: cannot go on there: [Errno 20]"),
         ([*TRAIN, "--output=x", "--width=65"], 1, "at most 64, got 65"),
     ],
 )
@@ -131,8 +131,8 @@ def test_interruption_exits_130(
     def interrupted(options: object, *, command: str) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(COMMANDS["audit"], "run", interrupted)
-    assert main(["audit", "x"]) == 130
+    monkeypatch.setattr(COMMANDS["certify"], "run", interrupted)
+    assert main(["certify", "x"]) == 130
     assert "run the same command to go on" in capsys.readouterr().err
 
 

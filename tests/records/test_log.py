@@ -5,7 +5,9 @@ import gzip
 import json
 import math
 import os
+import signal
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.certification.rules import Decide, FixedRule, SequentialRule, TwoSidedRule
 from latentsmooth.errors import LogError
-from latentsmooth.records import CertificateLog, Manifest, read_log
+from latentsmooth.records import CertificateLog, Manifest, content, read_log
 from tests.records.makers import abstention, certificate, certificate_lists, manifest
 
 
@@ -258,7 +260,7 @@ def test_a_manifest_says_its_rule_and_batch(
         ({"candidate": 1.5}, "'candidate' must be an integer"),
         ({"p_lower": 1.0}, r"'p_lower' must be a number in \[0, 1\)"),
         ({"latent_radius": -0.1}, "'latent_radius' must be a number"),
-        ({"input_radius": 0.33}, "'input_radius' must be at most latent_radius"),
+        ({"input_radius": 0.33}, "'input_radius' must be at most \\(latent_radius - "),
         ({"alpha": 0.0}, r"'alpha' must be a number in \(0, 1\)"),
         ({"seconds": "fast"}, "'seconds' must be a number"),
         ({"seconds": 10**400}, "'seconds' must be a number"),
@@ -324,7 +326,7 @@ def edited(path: Path, number: int, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("number", "changes", "message"),
     [
-        (1, {"schema_version": 3}, "line 1: schema version 3"),
+        (1, {"schema_version": 4}, "line 1: schema version 4"),
         (1, {"seed": "DROP"}, "line 1: missing seed"),
         (1, {"format": "other"}, "line 1: expected the manifest"),
         (2, {"p_lower": "DROP", "alpha": "DROP"}, "line 2: missing alpha, p_lower"),
@@ -402,6 +404,115 @@ def test_unusable_paths_and_closed_logs(tmp_path: Path) -> None:
     log.close()
     with pytest.raises(LogError, match="closed"):
         log.append(certificate())
+
+
+def test_a_signal_waits_for_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, fsync = tmp_path / "log.jsonl", os.fsync
+    log = CertificateLog.open(path, manifest())
+
+    def interrupting(descriptor: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        log.append(certificate(0))
+    assert log.done == {0}
+    assert read_log(path)[1] == [certificate(0)]
+
+
+def test_a_log_changed_or_deleted_by_others_is_written_to_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with CertificateLog.open(path, manifest()) as log:
+        log.append(certificate(0))
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-30])
+        with pytest.raises(LogError, match=f"expected {len(whole)} bytes, found {len(whole) - 30}"):
+            log.append(certificate(1))
+        assert path.read_bytes() == whole[:-30]
+        path.unlink()
+        with pytest.raises(LogError, match="was deleted while"):
+            log.append(certificate(1))
+
+
+def test_certificates_out_of_order_are_read_and_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    written(path, [certificate(0), certificate(1), abstention(2)])
+    first, *rest = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([first, *reversed(rest)]))
+    shuffled = [abstention(2), certificate(1), certificate(0)]
+    assert read_log(path)[1] == shuffled
+    with CertificateLog.open(path, manifest()) as log:
+        assert log.done == {0, 1, 2}
+        log.append(certificate(3))
+    assert read_log(path)[1] == [*shuffled, certificate(3)]
+
+
+def test_byte_order_marks_and_carriage_returns_are_read_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    written(path, [certificate(0), certificate(1)])
+    converted = b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n")
+    path.write_bytes(converted)
+    assert read_log(path)[1] == [certificate(0), certificate(1)]
+    with CertificateLog.open(path, manifest()) as log:
+        log.append(certificate(2))
+    assert path.read_bytes().startswith(converted)
+    assert [each.index for each in read_log(path)[1]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kept", [0, 60, None])
+def test_zeros_where_a_power_cut_came_before_the_data(tmp_path: Path, kept: int | None) -> None:
+    path = tmp_path / "log.jsonl"
+    whole = written(path, [certificate(0)])
+    path.write_bytes(whole[:kept] + b"\0" * 4096)
+    assert written(path, [] if kept is None else [certificate(0)]) == whole
+
+
+def test_joined_logs_are_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(written(path, [certificate(0)]) * 2)
+    with pytest.raises(LogError, match="line 3 is another log's manifest"):
+        read_log(path)
+
+
+def test_bombs_are_refused_before_they_unpack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl.gz"
+    path.write_bytes(gzip.compress(b" " * (1 << 26)))
+    assert path.stat().st_size < 1 << 17
+    monkeypatch.setattr(content, "MOST_BYTES", 1 << 22)
+    tracemalloc.start()
+    with pytest.raises(LogError, match="at most 4,194,304 bytes of log"):
+        read_log(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 24
+    long = tmp_path / "long.jsonl"
+    whole = written(long, [certificate(0)])
+    long.write_bytes(whole + b'{"' + b"x" * (1 << 24) + b'": 1}\n')
+    with pytest.raises(LogError, match="at most 4,194,304 bytes of log"):
+        read_log(long)
+    monkeypatch.undo()
+    with pytest.raises(LogError, match="line 3: expected at most 16,777,216 bytes, got 16,777,"):
+        read_log(long)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+def test_what_is_no_regular_file_is_no_log(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(LogError, match="a log is a regular file"):
+            CertificateLog.open(path, manifest())
+
+
+def test_a_compressed_log_under_a_plain_name_is_not_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    packed = gzip.compress(written(path, [certificate(0)]))
+    path.write_bytes(packed)
+    with pytest.raises(LogError, match="is compressed"):
+        CertificateLog.open(path, manifest())
+    assert path.read_bytes() == packed
 
 
 def test_a_full_disk_leaves_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

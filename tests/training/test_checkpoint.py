@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,49 @@ def test_an_older_one_of_the_name_is_replaced(tmp_path: Path) -> None:
         path = write_checkpoint(tmp_path, "checkpoint-3", tensors=tensors, values={})
     assert float(read_checkpoint(path)[0]["a"]) == 2.0
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-3"]
+
+
+def test_a_full_disk_leaves_the_older_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(tmp_path, "checkpoint-3", tensors={"a": torch.ones(1)}, values={})
+
+    def no_space(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", no_space)
+        for name in ("checkpoint-3", "checkpoint-4"):
+            with pytest.raises(OSError, match=r"No space left on device: '.*state\.safetensors'"):
+                write_checkpoint(tmp_path, name, tensors={"a": torch.zeros(1)}, values={})
+    [left] = list_checkpoints(tmp_path)
+    assert float(read_checkpoint(left)[0]["a"]) == 1.0
+    prune_checkpoints(tmp_path, keep=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-3"]
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_kill_around_the_renames_leaves_whole_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    for step in (2, 3):
+        tensors = {"a": torch.tensor(float(step))}
+        write_checkpoint(tmp_path, f"checkpoint-{step}", tensors=tensors, values={})
+    rename = Path.rename
+    done: list[Path] = []
+
+    def killed(self: Path, target: Path) -> Path:
+        if len(done) == renames:
+            raise KeyboardInterrupt
+        done.append(target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(tmp_path, "checkpoint-3", tensors={"a": torch.tensor(9.0)}, values={})
+    monkeypatch.undo()
+    found = [float(read_checkpoint(path)[0]["a"]) for path in list_checkpoints(tmp_path)]
+    assert found == [3.0, 2.0][renames:]
+    prune_checkpoints(tmp_path, keep=2)
+    assert all(path.name.startswith("checkpoint-") for path in tmp_path.iterdir())
 
 
 def test_damage_is_noticed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from latentsmooth.certification import Certificate
+from latentsmooth.interrupts import prompt_interrupts
 
 __all__ = ["certification_progress"]
 
@@ -25,6 +26,8 @@ def certification_progress(
     *, quiet: bool, title: str = "certify"
 ) -> Iterator[Callable[[Certificate | None, int, int], None]]:
     """A bar that counts images, with the certified accuracy so far, on standard error.
+
+    A signal whose exception was lost in what C code calls back is raised with the next image.
 
     Yields:
         The function to call with each certificate, the images done, and all images.
@@ -55,8 +58,11 @@ def certification_progress(
             pace = tally["seconds"] / tally["new"]
             note = f"{tally['correct'] / tally['new']:.1%} correct, {pace:.3f} s/image"
         progress.update(task, completed=done, total=total, note=note)
+        interrupt.check()
 
-    try:
-        yield on_certificate
-    finally:
-        progress.stop()
+    with prompt_interrupts() as interrupt:
+        try:
+            yield on_certificate
+        finally:
+            if progress.live.is_started:  # else it would print an empty line
+                progress.stop()

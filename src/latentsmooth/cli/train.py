@@ -21,6 +21,7 @@ from latentsmooth.cli.arguments import (
 from latentsmooth.errors import ConfigurationError, DataError
 from latentsmooth.images import ImageSet, load_images
 from latentsmooth.models import build, describe_builds
+from latentsmooth.reporting import plain
 from latentsmooth.training import TrainingSettings, train
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
@@ -126,7 +127,7 @@ def _validation(options: Namespace, images: ImageSet) -> ImageSet | None:
     except (DataError, ConfigurationError) as error:
         if options.validation_data is not None:
             raise
-        print(f"No validation: {error}", file=sys.stderr)
+        print(plain(f"No validation: {error}"), file=sys.stderr)
         return None
     if found.fingerprint == images.fingerprint:
         print(f"No validation: {source} holds the images trained on", file=sys.stderr)

@@ -12,6 +12,7 @@ import torch
 from latentsmooth.certification import Certificate
 from latentsmooth.certification.bounds import check_alpha
 from latentsmooth.errors import ConfigurationError
+from latentsmooth.files import write_whole
 from latentsmooth.images import ImageSet, load_images
 from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier, build
@@ -210,7 +211,7 @@ def _compare(
         f"A certificate took ISRS {ratio:.1f} times as long as LSRS."
     )
     page = html_page(summaries, views, title="latentsmooth: LSRS and ISRS", intro=intro)
-    files["page"].write_text(page, "utf-8")
+    write_whole(files["page"], page)
     return DemoResult(
         summaries=tuple(summaries),
         speed_ratio=ratio,

@@ -3,49 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
-import sys
-import zlib
+import stat
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import IO
 
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.errors import LogError
-from latentsmooth.records.manifest import FORMAT, Manifest, differences
-from latentsmooth.records.schema import (
-    certificate_from_json,
-    decode_line,
-    encode_certificate,
-    encode_manifest,
-    manifest_from_json,
-)
+from latentsmooth.files import lock, make_folder, sync_folder, write_all
+from latentsmooth.interrupts import deferred_interrupts
+from latentsmooth.records.content import MOST_BYTES, parse_log, read_content
+from latentsmooth.records.manifest import Manifest, differences
+from latentsmooth.records.schema import encode_certificate, encode_manifest
 
-__all__ = ["CertificateLog", "manifest_of", "parse_log", "read_content", "read_log"]
-
-_OPENING = f'{{"format": "{FORMAT}"'.encode("ascii")
-_GZIP_MAGIC = b"\x1f\x8b"
+__all__ = ["CertificateLog", "manifest_of", "read_log"]
 
 
 class CertificateLog:
     """A certificate log open for appending; make one with :meth:`open`.
 
-    Each certificate is on the disk (flushed and synced) when :meth:`append` returns. What a killed
+    Each certificate is on the disk (written and synced) when :meth:`append` returns. What a killed
     run left is kept byte for byte, save for a torn last line, so that the finished file does not
-    depend on whether the run was interrupted, timings aside.
+    depend on whether the run was interrupted, timings aside. Where lines stand does not matter:
+    certificates out of the images' order are kept where they are.
     """
 
-    def __init__(
-        self, path: Path, manifest: Manifest, file: IO[bytes], certificates: list[Certificate]
-    ) -> None:
+    def __init__(self, path: Path, manifest: Manifest, descriptor: int) -> None:
         self._path = path
         self._manifest = manifest
-        self._file = file
-        self._certificates = {certificate.index: certificate for certificate in certificates}
+        self._descriptor: int | None = descriptor
+        self._bytes = 0
+        self._certificates: dict[int, Certificate] = {}
 
     @classmethod
     def open(cls, path: str | Path, manifest: Manifest) -> CertificateLog:
@@ -63,22 +53,15 @@ class CertificateLog:
         first = encode_manifest(manifest)
         if path.suffix == ".gz":
             raise LogError(f"{path}: a log is written uncompressed; drop the .gz")
-        file = _open_for_update(path)
+        log = cls(path, manifest, _open_for_update(path))
         try:
-            _lock(file, path)
-            found = parse_log(file.read(), path, keep_unterminated=False)
-            if found.manifest is None:
-                file.seek(0)
-                file.truncate()
-                _write(file, first, path)
-            else:
-                _check_same(path, found.manifest, manifest)
-                file.seek(found.whole_bytes)
-                file.truncate()
-        except BaseException:
-            file.close()
+            log._take_up(first)
+        except BaseException as error:
+            log.close()
+            if isinstance(error, OSError):
+                raise LogError(f"{path}: cannot be written: {error.strerror}") from error
             raise
-        return cls(path, found.manifest or manifest, file, found.certificates)
+        return log
 
     @property
     def path(self) -> Path:
@@ -103,20 +86,28 @@ class CertificateLog:
     def append(self, certificate: Certificate) -> None:
         """Write one certificate and return once it is on the disk.
 
+        A signal that comes meanwhile acts when the line is whole.
+
         Raises:
             LogError: the image is in the log already, a field cannot be written (a number that is
-                not finite, say), the log is closed, or the disk refuses.
+                not finite, say), the log is closed, was deleted or was changed by another program,
+                or the disk refuses; then it is closed, and ends with the last whole line.
         """
-        if self._file.closed:
+        if self._descriptor is None:
             raise LogError(f"{self._path}: the log is closed")
         if certificate.index in self._certificates:
             raise LogError(f"{self._path}: image {certificate.index} is in the log already")
-        _write(self._file, encode_certificate(certificate, self._manifest), self._path)
-        self._certificates[certificate.index] = certificate
+        line = encode_certificate(certificate, self._manifest)
+        with deferred_interrupts():
+            self._check_untouched()
+            self._write(line)
+            self._certificates[certificate.index] = certificate
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
-        self._file.close()
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def __enter__(self) -> CertificateLog:
         return self
@@ -128,6 +119,55 @@ class CertificateLog:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _take_up(self, first: bytes) -> None:
+        found = parse_log(_bytes_of(self._open_descriptor, self._path), self._path)
+        if found.manifest is not None:
+            _check_same(self._path, found.manifest, self._manifest)
+            self._manifest = found.manifest
+        self._certificates = {each.index: each for each in found.certificates}
+        self._bytes = found.whole_bytes
+        with deferred_interrupts():
+            self._cut()
+            if found.manifest is None:
+                self._write(first)
+                sync_folder(self._path.absolute().parent)
+
+    def _check_untouched(self) -> None:
+        found = os.fstat(self._open_descriptor)
+        if not found.st_nlink:
+            raise LogError(f"{self._path}: was deleted while it was being written")
+        if found.st_size != self._bytes:
+            raise LogError(
+                f"{self._path}: was changed by another program while it was being written: "
+                f"expected {self._bytes} bytes, found {found.st_size}"
+            )
+
+    def _write(self, line: bytes) -> None:
+        try:
+            write_all(self._open_descriptor, line)
+            os.fsync(self._open_descriptor)
+        except BaseException as error:
+            # Taken back and closed, so that no line can follow a torn one.
+            with contextlib.suppress(OSError):
+                self._cut()
+            self.close()
+            if isinstance(error, OSError):
+                reason = f"cannot be written: {error.strerror}"
+                raise LogError(f"{self._path}: {reason}") from error
+            raise
+        self._bytes += len(line)
+
+    def _cut(self) -> None:
+        """Let the file end with its last whole line."""
+        os.ftruncate(self._open_descriptor, self._bytes)
+        os.lseek(self._open_descriptor, self._bytes, os.SEEK_SET)
+
+    @property
+    def _open_descriptor(self) -> int:
+        if self._descriptor is None:
+            raise LogError(f"{self._path}: the log is closed")
+        return self._descriptor
 
 
 def read_log(path: str | Path) -> tuple[Manifest, list[Certificate]]:
@@ -154,129 +194,40 @@ def manifest_of(path: str | Path) -> Manifest | None:
     return parse_log(read_content(path), Path(path), keep_unterminated=True).manifest
 
 
-def read_content(path: str | Path) -> bytes:
-    """Return a log file's bytes, decompressed where they are gzip.
-
-    Raises:
-        LogError: the file cannot be opened, or its compression is damaged.
-    """
-    try:
-        raw = Path(path).read_bytes()
-        return gzip.decompress(raw) if raw.startswith(_GZIP_MAGIC) else raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise LogError(f"{path}: damaged gzip file: {error}") from error
-    except OSError as error:
-        raise LogError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedLog:
-    """What a file holds: ``manifest`` is ``None`` where not even that line is whole.
-
-    ``whole_bytes`` is the length of the file up to the end of its last whole line.
-    """
-
-    manifest: Manifest | None
-    certificates: list[Certificate]
-    whole_bytes: int
-
-
-def parse_log(raw: bytes, path: Path, *, keep_unterminated: bool) -> ParsedLog:
-    """Read a log's bytes; a last line that is no JSON is torn and left out.
-
-    A last line without its newline is torn too, unless ``keep_unterminated`` and it is whole JSON.
-
-    Raises:
-        LogError: as :func:`read_log`; ``path`` is for the message.
-    """
-    *lines, tail = raw.split(b"\n")
-    if tail and keep_unterminated and _is_json(tail):
-        lines.append(tail)
-        tail = b""
-    if not tail and lines and not _is_json(lines[-1]):
-        tail = lines.pop() + b"\n"
-    if not lines:
-        _check_ours(tail, path)
-        return ParsedLog(None, [], 0)
-    manifest = manifest_from_json(_decode(lines[0], path, 1), f"{path}: line 1")
-    certificates: list[Certificate] = []
-    seen: dict[int, int] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        content = _decode(line, path, number)
-        certificate = certificate_from_json(content, manifest, f"{path}: line {number}")
-        if (earlier := seen.setdefault(certificate.index, number)) != number:
-            raise LogError(
-                f"{path}: line {number}: image {certificate.index} is on line {earlier} already"
-            )
-        certificates.append(certificate)
-    return ParsedLog(manifest, certificates, len(raw) - len(tail))
-
-
-def _decode(line: bytes, path: Path, number: int) -> object:
-    try:
-        return decode_line(line)
-    except ValueError as error:
-        if number == 1:
-            raise LogError(f"{path}: not a certificate log: line 1 is not JSON") from error
-        raise LogError(f"{path}: line {number} is damaged (not JSON): {error}") from error
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        decode_line(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_ours(torn: bytes, path: Path) -> None:
-    if torn[: len(_OPENING)] != _OPENING[: len(torn)]:
-        raise LogError(f"{path}: not a certificate log; it begins with {torn[:40]!r}")
-
-
 def _check_same(path: Path, theirs: Manifest, ours: Manifest) -> None:
     if found := differences(ours, theirs):
         listed = "; ".join(f"{name} is {old!r} there, {new!r} here" for name, new, old in found)
         raise LogError(f"{path}: made under another manifest: {listed}. Choose another log file.")
 
 
-def _open_for_update(path: Path) -> IO[bytes]:
+def _open_for_update(path: Path) -> int:
+    """Open a regular file, made if need be, and lock it."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        make_folder(path.absolute().parent)
+        # A pipe would be waited for without O_NONBLOCK, which regular files don't mind.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags, 0o666)
     except OSError as error:
         raise LogError(f"{path}: cannot be opened for writing: {error.strerror}") from error
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    if sys.platform != "win32":
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LogError(f"{path}: another process is writing this log") from error
-        except OSError:
-            return  # a file system without locks: certify without that protection
-
-
-def _write(file: IO[bytes], line: bytes, path: Path) -> None:
-    start = file.tell()
     try:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-    except OSError as error:
-        _undo(file, start)
-        raise LogError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def _undo(file: IO[bytes], start: int) -> None:
-    """Take back a half-written line and close, so that no line can follow a torn one."""
-    descriptor = os.dup(file.fileno())
-    with contextlib.suppress(OSError):
-        file.close()
-    try:
-        os.ftruncate(descriptor, start)
-    finally:
+        _check_regular(descriptor, path)
+        lock(descriptor)
+    except BlockingIOError as error:
         os.close(descriptor)
+        raise LogError(f"{path}: another process is writing this log") from error
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_regular(descriptor: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise LogError(f"{path}: a log is a regular file, which this is not")
+
+
+def _bytes_of(descriptor: int, path: Path) -> bytes:
+    if (size := os.fstat(descriptor).st_size) > MOST_BYTES:
+        raise LogError(f"{path}: expected at most {MOST_BYTES:,} bytes of log, got {size:,}")
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read()

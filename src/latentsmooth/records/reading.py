@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 from latentsmooth.errors import LogError
-from latentsmooth.records.log import parse_log, read_content
+from latentsmooth.records.content import parse_log, read_content
 from latentsmooth.records.tsv import parse_tsv
 from latentsmooth.records.view import LogView
 
 __all__ = ["log_name", "read_any_log"]
 
+_OBJECT: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r]*\{")
 _SUFFIXES: Final = frozenset({".jsonl", ".json", ".tsv", ".txt", ".csv", ".log", ".gz"})
 
 
@@ -26,13 +28,13 @@ def read_any_log(path: str | Path, *, name: str | None = None) -> LogView:
     path = Path(path)
     raw = read_content(path)
     called = log_name(path) if name is None else name
-    if raw.startswith(b"{"):
+    if _OBJECT.match(raw):
         found = parse_log(raw, path, keep_unterminated=True)
         if found.manifest is None:
             raise LogError(f"{path}: holds no whole manifest line")
         return LogView(name=called, manifest=found.manifest, certificates=(*found.certificates,))
     first = raw.split(b"\n", 1)[0].removeprefix(b"\xef\xbb\xbf")
-    if first.strip().startswith(b"idx"):
+    if b"idx" in map(bytes.strip, first.split(b"\t")):
         return LogView(name=called, manifest=None, certificates=(*parse_tsv(raw, path),))
     raise LogError(
         f"{path}: expected a certificate log (JSON Lines) or a TSV file with columns "

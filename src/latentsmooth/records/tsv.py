@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from latentsmooth.errors import LogError
-from latentsmooth.records.log import read_content
+from latentsmooth.files import write_whole
+from latentsmooth.records.content import read_content
 from latentsmooth.records.rounding import floor_text
 from latentsmooth.records.view import CertificateLike
 
@@ -19,7 +20,9 @@ __all__ = ["PublishedCertificate", "parse_tsv", "read_tsv", "tsv_text", "write_t
 
 _COLUMNS: Final = ("idx", "label", "predict", "radius", "correct", "time")
 _RADIUS_PLACES: Final = 6
-_CLOCK: Final = re.compile(r"(?:(\d+) days?, ?)?(\d+):(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
+_CLOCK: Final = re.compile(
+    r"(?:([0-9]{1,18}) days?, ?)?([0-9]{1,18}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]*)?)"
+)
 _NONE: Final = -1
 
 
@@ -78,6 +81,8 @@ def parse_tsv(raw: bytes, path: Path) -> list[PublishedCertificate]:
     header = [name.strip() for name in lines[0].split("\t")]
     if missing := [name for name in _COLUMNS if name not in header]:
         raise LogError(f"{path}: line 1: expected columns {_COLUMNS}, missing {missing}")
+    if len(set(header)) < len(header):
+        raise LogError(f"{path}: line 1: expected each column once, got {header}")
     rows: dict[int, PublishedCertificate] = {}
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
@@ -102,8 +107,7 @@ def write_tsv(path: str | Path, certificates: Iterable[CertificateLike]) -> None
     """
     text = tsv_text(certificates)
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text, encoding="utf-8", newline="")
+        write_whole(path, text)
     except OSError as error:
         raise LogError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from latentsmooth.errors import CorruptArtifact
+from latentsmooth.files import DRAFT_SUFFIX, make_folder, replace_folder, write_whole
 from latentsmooth.training.average import state_tensors
 
 __all__ = [
@@ -34,12 +34,7 @@ _DRAFT = ".draft-"
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write ``values`` to ``path`` in one piece: a reader sees all of it or none."""
-    draft = path.with_name(_DRAFT + path.name)
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(values, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)  # noqa: PTH105
+    write_whole(path, json.dumps(values, indent=1, sort_keys=True))
 
 
 def write_checkpoint(
@@ -47,32 +42,31 @@ def write_checkpoint(
 ) -> Path:
     """Write a checkpoint folder ``name`` under ``folder`` and return its path.
 
-    It is written under another name and renamed at the end, so that a killed process leaves a
-    whole checkpoint or none.
+    It is written under another name, synced and renamed at the end, so that a kill or a power cut
+    leaves a whole checkpoint or none.
 
     Args:
         folder: where checkpoints live; made if missing.
         name: the checkpoint's name; an older one of that name is replaced.
         tensors: by name, any device and memory layout.
         values: JSON-able; everything that is not a tensor.
+
+    Raises:
+        OSError: the disk refuses; what was there before is there still.
     """
     target, draft = folder / name, folder / (_DRAFT + name)
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    make_folder(draft)
     # cloned: safetensors refuses tensors that share memory or are not laid out in order
     plain = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, value in tensors.items()
     }
-    path = draft / "state.safetensors"
-    save_file(plain, path)
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-    content = {"schema": _SCHEMA, "sha256": _sha256(path), **values}
+    weights = save(plain)
+    write_whole(draft / "state.safetensors", weights)
+    content = {"schema": _SCHEMA, "sha256": hashlib.sha256(weights).hexdigest(), **values}
     write_json(draft / "state.json", content)
-    if target.exists():
-        shutil.rmtree(target)
-    draft.rename(target)
+    replace_folder(draft, target)
     return target
 
 
@@ -108,7 +102,8 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 def prune_checkpoints(folder: Path, *, keep: int) -> None:
     """Delete all but the ``keep`` latest checkpoints, and drafts that a killed process left."""
-    for path in (*list_checkpoints(folder)[keep:], *folder.glob(f"{_DRAFT}*")):
+    drafts = (*folder.glob(f"{_DRAFT}*"), *folder.glob(f".*{DRAFT_SUFFIX}"))
+    for path in (*list_checkpoints(folder)[keep:], *drafts):
         shutil.rmtree(path, ignore_errors=True)
 
 

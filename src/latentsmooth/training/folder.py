@@ -6,13 +6,15 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from latentsmooth.errors import ConfigurationError, CorruptArtifact
+from latentsmooth.files import hold, make_folder
 from latentsmooth.training.checkpoint import (
     list_checkpoints,
     prune_checkpoints,
@@ -35,7 +37,8 @@ class RunFolder:
     """What a run keeps on disk.
 
     ``run.json`` names the run (settings, data, weights' shapes), ``checkpoints/`` holds the last
-    two checkpoints, ``metrics.jsonl`` the log, ``summary.json`` the end.
+    two checkpoints, ``metrics.jsonl`` the log, ``summary.json`` the end; ``.lock`` is locked by the
+    process that writes them.
 
     Args:
         path: the folder; made if missing.
@@ -49,13 +52,30 @@ class RunFolder:
         text = json.dumps(self._identity, sort_keys=True)
         self._digest = hashlib.sha256(text.encode()).hexdigest()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the folder for this process alone while inside, as this run's.
+
+        Raises:
+            ConfigurationError: another process trains there, it is another run's, or it cannot be
+                written to, at once or later.
+        """
+        try:
+            make_folder(self.path)
+            with hold(self.path / ".lock"):
+                self.claim()
+                yield
+        except BlockingIOError as error:
+            raise ConfigurationError(f"{self.path}: another process is training there") from error
+        except OSError as error:
+            raise ConfigurationError(f"{self.path}: cannot go on there: {error}") from error
+
     def claim(self) -> None:
         """Make the folder this run's; one that is another run's is a `ConfigurationError`."""
         file = self.path / "run.json"
         if not file.exists():
             if list_checkpoints(self.checkpoints):
                 raise CorruptArtifact(f"{self.path} has checkpoints but no run.json saying whose")
-            self.path.mkdir(parents=True, exist_ok=True)
             write_json(file, self._identity)
             return
         try:

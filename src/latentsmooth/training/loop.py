@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from latentsmooth.errors import LatentSmoothError
+from latentsmooth.interrupts import graceful_interrupts
 from latentsmooth.machine import describe_machine, resolve_precision
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.average import state_tensors
@@ -20,7 +21,6 @@ from latentsmooth.training.checkpoint import load_model_tensors
 from latentsmooth.training.folder import RunFolder
 from latentsmooth.training.identity import check_images, describe_images, run_identity
 from latentsmooth.training.interfaces import LabelledImages
-from latentsmooth.training.interrupt import graceful_interrupts
 from latentsmooth.training.metrics import MetricsLog, load_tensorboard
 from latentsmooth.training.processes import start_accelerator, synchronise
 from latentsmooth.training.progress import TrainingBar
@@ -46,9 +46,9 @@ def train(
 
     Called again with the same arguments after a kill, it goes on from the last checkpoint and
     ends with the weights and the log of an uninterrupted run (on a CPU bit for bit, given the
-    same number of threads); called after the end, it loads the result and returns at once. Ctrl-C
-    and SIGTERM write a checkpoint first. Under ``accelerate launch`` every process calls this;
-    all must see the same ``output``.
+    same number of threads); called after the end, it loads the result and returns at once. Ctrl-C,
+    SIGTERM and SIGHUP write a checkpoint first; a second one acts at once. Under ``accelerate
+    launch`` every process calls this; all must see the same ``output``.
 
     Args:
         model: a `LatentSmoothedClassifier`; it ends in eval mode on the training device, with
@@ -64,7 +64,8 @@ def train(
         The run's summary.
 
     Raises:
-        ConfigurationError: the folder holds another run, or an argument cannot be used.
+        ConfigurationError: the folder holds another run, another process trains there or the disk
+            is full, or an argument cannot be used.
         CorruptArtifact: no usable checkpoint is left.
         DataError: a label is missing or out of range.
         LatentSmoothError: the loss is no longer finite.
@@ -114,6 +115,7 @@ class _Trainer:
         self.total_steps = settings.epochs * self.plan.steps_per_epoch
         self.batches = Batches(images, self.plan, settings, device)
         self.state = RunState()
+        self.log: MetricsLog | None = None
         self._pending: list[Tensor] = []
         self._mark = time.perf_counter()
         self._window_seconds = 0.0
@@ -121,9 +123,12 @@ class _Trainer:
     def run(self, progress: bool) -> TrainingSummary:
         """Return the summary of a run that was finished before, or train to the end."""
         main = self.accelerator.is_main_process
-        if main:
-            self.folder.claim()
-        self.accelerator.wait_for_everyone()
+        with self.folder.held() if main else nullcontext():
+            self.accelerator.wait_for_everyone()
+            return self._run(progress)
+
+    def _run(self, progress: bool) -> TrainingSummary:
+        main = self.accelerator.is_main_process
         done = self.folder.finished()
         if done is not None:
             summary, tensors = done
@@ -131,15 +136,12 @@ class _Trainer:
             load_model_tensors(self.model, tensors, source=self.folder.checkpoints)
             return self._hand_over(summary)
         self._prepare()
-        self.log = (
-            MetricsLog(
+        if main:
+            self.log = MetricsLog(
                 self.folder.path,
                 tensorboard=self.settings.log_tensorboard,
                 first_step=self.state.step,
             )
-            if main
-            else None
-        )
         self.bar = TrainingBar(
             steps=self.total_steps, first_step=self.state.step, enabled=progress and main
         )
@@ -190,8 +192,7 @@ class _Trainer:
                     self._finish_epoch()
                 if interrupt.signal or state.step % settings.checkpoint_every == 0:
                     self._checkpoint()
-                if interrupt.signal:
-                    interrupt.raise_it()
+                interrupt.check()
 
     def _read(self) -> None:
         """Fetch the pending steps' figures from the device; a loss not finite is an error."""
@@ -277,6 +278,8 @@ class _Trainer:
         self._read()
         if self.accelerator.is_main_process:
             self.state.seconds = time.perf_counter() - self._started
+            if self.log is not None:
+                self.log.sync()
             self.folder.save(self.stepper.tensors(), self.state)
         self._mark = time.perf_counter()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from latentsmooth.errors import ConfigurationError
+from latentsmooth.files import write_all, write_whole
 
 __all__ = ["MetricsLog", "load_tensorboard", "truncate_metrics"]
 
@@ -28,9 +29,7 @@ def truncate_metrics(path: Path, *, step: int) -> None:
         if not line.endswith("\n") or line_step > step:
             break
         kept.append(line)
-    draft = path.with_name(path.name + ".part")
-    draft.write_text("".join(kept), encoding="utf-8")
-    os.replace(draft, path)  # noqa: PTH105
+    write_whole(path, "".join(kept))
 
 
 class MetricsLog:
@@ -45,24 +44,31 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool, first_step: int = 0) -> None:
-        self._file: TextIO = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._descriptor = os.open(folder / "metrics.jsonl", flags, 0o666)
         self._writer: Any = None
         if tensorboard:
             writer = load_tensorboard()
             self._writer = writer(str(folder / "tensorboard"), purge_step=first_step + 1)
 
     def write(self, event: str, *, step: int, epoch: int, **values: float) -> None:
-        """Append one line and flush it; the values are also TensorBoard's ``event/name``."""
+        """Append one line; the values are also TensorBoard's ``event/name``.
+
+        Other processes see it at once; only after `sync` does it outlive a power cut.
+        """
         line = {"event": event, "step": step, "epoch": epoch, **values}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        write_all(self._descriptor, (json.dumps(line) + "\n").encode())
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(f"{event}/{name}", value, step)
 
+    def sync(self) -> None:
+        """Have every line on the disk, so that no checkpoint is newer than the log before it."""
+        os.fsync(self._descriptor)
+
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
+        os.close(self._descriptor)
         if self._writer is not None:
             self._writer.close()
 

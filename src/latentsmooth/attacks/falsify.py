@@ -1,0 +1,218 @@
+"""Attack certificates: search inside and beyond, and let the program be the judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import Unpack
+
+from latentsmooth.attacks.gradient import SmoothedGradient
+from latentsmooth.attacks.program import FINAL_ANSWERS, Judge, Rules, nearest_flips
+from latentsmooth.attacks.result import Answer, AttackedCertificate
+from latentsmooth.attacks.search import attack_beyond, attack_inside
+from latentsmooth.attacks.settings import AttackSettings, Target
+from latentsmooth.certification import (
+    Certifier,
+    EngineOptions,
+    FixedRule,
+    SmoothedClassifier,
+    parse_rule,
+)
+from latentsmooth.errors import ConfigurationError
+
+__all__ = ["answer_alpha", "attack_certificates", "images_together"]
+
+_ROWS = 512
+"""Noisy latents a gradient step: more are no faster."""
+_SELECT = 500
+"""Draws that choose the class of an answer that counts: near a flip, a few mistake it."""
+_LEAST_RADIUS = 1e-9
+"""Goal of an answer that only has to be certain: any radius at all."""
+
+
+def images_together(settings: AttackSettings) -> int:
+    """Images that are attacked at a time; their number changes nothing but the speed."""
+    return max(1, _ROWS // settings.draws)
+
+
+def answer_alpha(alpha: float, settings: AttackSettings, *, targets: int) -> float:
+    """Return the error probability of each answer that counts.
+
+    Over all of them together the program calls a point another class's, when it is not, with
+    probability at most ``alpha``: the answers that count share it equally.
+    """
+    return alpha / max(1, targets * (settings.restarts + FINAL_ANSWERS))
+
+
+def attack_certificates(
+    classifier: SmoothedClassifier,
+    targets: Sequence[Target],
+    settings: AttackSettings,
+    *,
+    n_estimate: int = 100_000,
+    alpha: float = 1e-3,
+    total: int | None = None,
+    **engine: Unpack[EngineOptions],
+) -> Iterator[list[AttackedCertificate]]:
+    """Try to falsify certificates, a few images at a time.
+
+    Gradients only propose points. A flip is what the program itself, asked with fresh noise,
+    answers with confidence; see `Certifier`.
+
+    Args:
+        classifier: the one that was certified.
+        targets: certificates with positive radii.
+        settings: how hard to try.
+        n_estimate: the most estimation draws of an answer that counts; no fewer than
+            ``search_draws`` are made.
+        alpha: probability that any flip reported is none.
+        total: certificates in the whole attack, where ``targets`` are what is left of it.
+        engine: how the program runs; ``seed`` must not be that of the certificates.
+
+    Returns:
+        An iterator over batches, in order, each as soon as it is done.
+
+    Raises:
+        ConfigurationError: for a target that cannot be attacked, or on a device without float64.
+    """
+    for target in targets:
+        if target.image.dtype != torch.float32:
+            raise ConfigurationError(f"wanted float32 images, got {target.image.dtype}")
+        if not target.input_radius > 0 or not 0 <= target.prediction < len(classifier.class_names):
+            raise ConfigurationError(
+                f"wanted certificates of a class with a radius above 0, got class "
+                f"{target.prediction} and radius {target.input_radius} of image {target.index}"
+            )
+    engine.setdefault("seed", settings.seed)
+    certifier = Certifier(classifier, **engine)
+    if certifier.device.type == "mps":
+        raise ConfigurationError("distances are computed in float64, which mps does not have")
+    gradient = SmoothedGradient(
+        certifier.prepared, latent_sigma=classifier.latent_sigma, draws=settings.draws
+    )
+    each = answer_alpha(alpha, settings, targets=total or len(targets))
+    run = _Attack(certifier, gradient, settings, _rules(settings, n_estimate, alpha, each))
+    together = images_together(settings)
+    return (run(targets[i : i + together]) for i in range(0, len(targets), together))
+
+
+def _rules(settings: AttackSettings, n_estimate: int, alpha: float, each: float) -> Rules:
+    few, many = settings.search_draws, max(settings.search_draws, n_estimate)
+    goal = f"radius>={_LEAST_RADIUS}"
+    return Rules(
+        screen=FixedRule(n_select=100, n_estimate=few, alpha=alpha),
+        search=parse_rule("sequential", goal=goal, alpha=0.05, n_select=32, n_estimate=few),
+        final=FixedRule(n_select=_SELECT, n_estimate=many, alpha=each),
+        beyond=parse_rule("sequential", goal=goal, alpha=each, n_select=_SELECT, n_estimate=many),
+    )
+
+
+@dataclass(frozen=True)
+class _Attack:
+    certifier: Certifier
+    gradient: SmoothedGradient
+    settings: AttackSettings
+    rules: Rules
+
+    def __call__(self, targets: Sequence[Target]) -> list[AttackedCertificate]:
+        start = time.perf_counter()
+        device = self.certifier.device
+        batch = _Batch(
+            targets=targets,
+            judge=Judge(self.certifier, targets),
+            clean=torch.stack([target.image for target in targets]).float().to(device),
+            classes=torch.tensor([target.prediction for target in targets], device=device),
+            radii=torch.tensor(
+                [target.input_radius * self.settings.control for target in targets],
+                dtype=torch.float64,
+            ),
+            generators=[self._generator(target.index) for target in targets],
+        )
+        points, inside, flips = self._inside(batch)
+        moved = points - batch.clean
+        if self.settings.beyond:
+            moved = attack_beyond(
+                self.gradient,
+                batch.clean,
+                batch.classes,
+                batch.radii.to(device),
+                moved,
+                batch.generators,
+                steps=self.settings.steps,
+            )
+        among = [place for place, flip in enumerate(flips) if self.settings.beyond or flip]
+        nearer = nearest_flips(batch.judge, batch.clean, moved, self.rules, among=among)
+        flips = [_nearest(one, other) for one, other in zip(flips, nearer, strict=True)]
+        return batch.rows(inside, flips, seconds=(time.perf_counter() - start) / len(targets))
+
+    def _inside(self, batch: _Batch) -> tuple[Tensor, list[Answer], list[Answer | None]]:
+        """Search inside; the points, the last answers there, and those that are flips."""
+        kept = batch.clean.clone()
+        last: list[Answer | None] = [None] * len(kept)
+        flips: list[Answer | None] = [None] * len(kept)
+        for _ in range(self.settings.restarts):
+            points = attack_inside(
+                self.gradient,
+                batch.clean,
+                batch.classes,
+                batch.radii.to(batch.clean.device),
+                batch.generators,
+                steps=self.settings.steps,
+            )
+            places = [place for place, flip in enumerate(flips) if flip is None]
+            kept[places] = points[places]
+            screened = batch.judge.ask(places, points[places], self.rules.screen)
+            doubtful = []
+            for place, answer in zip(places, screened, strict=True):
+                last[place] = answer
+                if answer.votes[0][0] != batch.targets[place].prediction:
+                    doubtful.append(place)
+            settled = batch.judge.ask(doubtful, points[doubtful], self.rules.final)
+            for place, answer in zip(doubtful, settled, strict=True):
+                last[place] = answer
+                flips[place] = answer if batch.judge.flips(place, answer) else None
+        return kept, [answer for answer in last if answer is not None], flips
+
+    def _generator(self, index: int) -> torch.Generator:
+        state = np.random.SeedSequence([self.settings.seed, index]).generate_state(1, np.uint64)
+        generator = torch.Generator(device=self.certifier.device)
+        return generator.manual_seed(int(state[0]) >> 1)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    targets: Sequence[Target]
+    judge: Judge
+    clean: Tensor
+    classes: Tensor
+    radii: Tensor
+    generators: Sequence[torch.Generator]
+
+    def rows(
+        self, inside: Sequence[Answer], flips: Sequence[Answer | None], *, seconds: float
+    ) -> list[AttackedCertificate]:
+        return [
+            AttackedCertificate(
+                index=target.index,
+                label=target.label,
+                prediction=target.prediction,
+                input_radius=target.input_radius,
+                attacked_radius=float(self.radii[place]),
+                inside=inside[place],
+                flip=flips[place],
+                answers=self.judge.answers[place],
+                abstentions=self.judge.abstentions[place],
+                seconds=seconds,
+            )
+            for place, target in enumerate(self.targets)
+        ]
+
+
+def _nearest(*answers: Answer | None) -> Answer | None:
+    given = [answer for answer in answers if answer is not None]
+    return min(given, key=lambda answer: answer.input_distance, default=None)

@@ -1,0 +1,202 @@
+"""What an attack leaves behind, as JSON and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from latentsmooth.errors import DataError
+
+__all__ = ["FORMAT", "SCHEMA_VERSION", "Answer", "AttackReport", "AttackedCertificate"]
+
+FORMAT: Final = "latentsmooth-attack"
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the program said of one point near an image.
+
+    Attributes:
+        input_distance: l2 distance from the image over pixels in [0, 1], rounded up.
+        prediction: the smoothed class, or ``None`` where the program abstained.
+        p_lower: lower confidence bound on the probability of the leading class.
+        votes: ``(class, count)``, most votes first, at most five.
+        n_used: samples drawn.
+    """
+
+    input_distance: float
+    prediction: int | None
+    p_lower: float
+    votes: tuple[tuple[int, int], ...]
+    n_used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackedCertificate:
+    """One certificate, and what it was put through.
+
+    Attributes:
+        index: position of the image in its data set.
+        label: the true class, or ``None`` where it is not known.
+        prediction: the class that the certificate claims.
+        input_radius: the radius that it claims the class on, as in the log.
+        attacked_radius: the radius attacked: the same, unless it was made wrong on purpose.
+        inside: the program's last answer to the search inside the attacked radius.
+        flip: its answer at the nearest point found where it confirms another class.
+        answers: how often the program was asked.
+        abstentions: how often it abstained, which is no flip.
+        seconds: the image's share of the wall time.
+    """
+
+    index: int
+    label: int | None
+    prediction: int
+    input_radius: float
+    attacked_radius: float
+    inside: Answer
+    flip: Answer | None
+    answers: int
+    abstentions: int
+    seconds: float
+
+    @property
+    def flipped_inside(self) -> bool:
+        """Whether another class is confirmed within the radius attacked."""
+        return self.flip is not None and self.flip.input_distance < self.attacked_radius
+
+    @property
+    def falsified(self) -> bool:
+        """Whether another class is confirmed within the radius that the log claims."""
+        return self.flip is not None and self.flip.input_distance < self.input_radius
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackReport:
+    """An attack on a log: what was attacked, how, and what came of it.
+
+    Attributes:
+        log: facts about the log; its name, hashes of classifier and data, alpha, and so on.
+        settings: `AttackSettings`, how many images and with which stride.
+        program: how the program answers: seed, alpha of each answer that counts, engine.
+        versions: version by package, now and where the log was made.
+        machine: facts about the machine.
+        command: the command line, folders left out.
+        images: one an attacked certificate, in the log's order.
+        planned: how many there are to be.
+    """
+
+    log: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    program: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    machine: Mapping[str, str | int]
+    command: str
+    images: tuple[AttackedCertificate, ...]
+    planned: int
+
+    @property
+    def falsified(self) -> tuple[AttackedCertificate, ...]:
+        """The certificates shown to be wrong."""
+        return tuple(image for image in self.images if image.falsified)
+
+    @property
+    def flipped_inside(self) -> tuple[AttackedCertificate, ...]:
+        """Those with another class within the radius attacked."""
+        return tuple(image for image in self.images if image.flipped_inside)
+
+    @property
+    def slack(self) -> tuple[float, ...]:
+        """Of each image with a flip, the distance to it in certified radii, ascending."""
+        found = [one for one in self.images if one.flip is not None]
+        return tuple(sorted(_ratio(one) for one in found))
+
+    def totals(self) -> dict[str, Any]:
+        """The figures that follow from the images."""
+        slack = self.slack
+        return {
+            "planned": self.planned,
+            "attacked": len(self.images),
+            "falsified": len(self.falsified),
+            "flipped_inside": len(self.flipped_inside),
+            "flips_found": len(slack),
+            "nearest_flip_in_radii": slack[0] if slack else None,
+            "median_flip_in_radii": statistics.median(slack) if slack else None,
+            "answers": sum(image.answers for image in self.images),
+            "abstentions": sum(image.abstentions for image in self.images),
+            "seconds": sum(image.seconds for image in self.images),
+        }
+
+    def to_json(self) -> str:
+        """Everything as indented JSON with a newline at the end."""
+        content = {
+            "format": FORMAT,
+            "schema_version": SCHEMA_VERSION,
+            **{
+                field.name: _plain(getattr(self, field.name))
+                for field in dataclasses.fields(self)
+                if field.name not in ("images", "planned")
+            },
+            "totals": self.totals(),
+            "images": [_row(image) for image in self.images],
+        }
+        return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def images_from_json(text: str, wanted: Mapping[str, Any]) -> tuple[AttackedCertificate, ...]:
+    """Read the images of a report that is to be continued.
+
+    Args:
+        text: what `AttackReport.to_json` wrote.
+        wanted: entries that must be the same there, by name.
+
+    Raises:
+        DataError: for another file, or another attack; the message says what differs.
+    """
+    try:
+        content = json.loads(text)
+        if content["format"] != FORMAT or content["schema_version"] != SCHEMA_VERSION:
+            raise DataError(f"expected format {FORMAT!r}, version {SCHEMA_VERSION}")
+        for name, value in wanted.items():
+            if content[name] != _plain(value):
+                raise DataError(f"its {name} is {content[name]!r}, now it is {_plain(value)!r}")
+        return tuple(_image(row) for row in content["images"])
+    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"not an attack's result: {type(error).__name__}: {error}") from error
+
+
+def _ratio(image: AttackedCertificate) -> float:
+    distance = image.flip.input_distance if image.flip is not None else float("inf")
+    return distance / image.input_radius
+
+
+def _row(image: AttackedCertificate) -> dict[str, Any]:
+    row = dataclasses.asdict(image)
+    return {**row, "flipped_inside": image.flipped_inside, "falsified": image.falsified}
+
+
+def _image(row: Mapping[str, Any]) -> AttackedCertificate:
+    values = {field.name: row[field.name] for field in dataclasses.fields(AttackedCertificate)}
+    values["inside"] = _answer(values["inside"])
+    values["flip"] = None if values["flip"] is None else _answer(values["flip"])
+    return AttackedCertificate(**values)
+
+
+def _answer(row: Mapping[str, Any]) -> Answer:
+    votes = tuple((int(number), int(count)) for number, count in row["votes"])
+    return Answer(**{**row, "votes": votes})
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(each) for each in value]
+    return value
