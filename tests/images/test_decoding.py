@@ -67,10 +67,19 @@ def test_a_transparent_palette_entry_is_white(tmp_path: Path) -> None:
     assert pixels(tmp_path, encoded(image, transparency=0)).min() == 255
 
 
-def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_animations_and_pages_are_refused(kind: str, tmp_path: Path) -> None:
     first, second = Image.new("RGB", (6, 4), "red"), Image.new("RGB", (6, 4), "blue")
-    got = pixels(tmp_path, encoded(first, "GIF", save_all=True, append_images=[second]))
-    assert got[:, 0, 0].tolist() == [255, 0, 0]
+    content = encoded(first, kind, save_all=True, append_images=[second])
+    with pytest.raises(DataError, match=r"0000\.img: an animation; expected one picture"):
+        pixels(tmp_path, content)
+
+
+def test_of_a_camera_s_several_views_the_first_is_taken(tmp_path: Path) -> None:
+    first, second = Image.new("RGB", (6, 4), "red"), Image.new("RGB", (6, 4), "blue")
+    got = pixels(tmp_path, encoded(first, "MPO", save_all=True, append_images=[second]))
+    assert got[0].min() > 200
+    assert got[2].max() < 50
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:
@@ -81,6 +90,111 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     wanted = np.asarray(upright).transpose(2, 0, 1)
     np.testing.assert_array_equal(pixels(tmp_path, content), wanted)
     assert survey(files(tmp_path, content), image_size=None) == (3, 4, 6)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
+def raw_png(width: int, height: int, depth: int, colour: int, samples: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    rows = chunk(b"IDAT", zlib.compress(samples))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rows + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bit_png_is_refused_in_every_colour(
+    colour: int, channels: int, tmp_path: Path
+) -> None:
+    content = raw_png(6, 4, 16, colour, (b"\0" + b"\1\2" * channels * 6) * 4)
+    with pytest.raises(DataError, match=r"16-bit, 32-bit or float\); expected 8 bits a channel"):
+        pixels(tmp_path, content)
+
+
+@pytest.mark.parametrize("magic", [b"P5", b"P6"])
+@pytest.mark.parametrize("largest", [256, 1000, 65535])
+def test_deep_netpbm_is_refused(magic: bytes, largest: int, tmp_path: Path) -> None:
+    content = magic + b" 6 4 %d\n" % largest + b"\0\1" * 24 * (3 if magic == b"P6" else 1)
+    with pytest.raises(DataError, match="expected 8 bits a channel"):
+        pixels(tmp_path, content)
+    shallow = b"P6 6 4 100\n" + b"\x64" * 72
+    assert pixels(tmp_path, shallow).min() == 255
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_every_orientation_is_applied_once(kind: str, orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain = Image.new("L", (24, 16), 0)
+    plain.paste(255, (0, 0, 8, 8))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(plain.convert("RGB"), kind, exif=exif, **options)
+    size = (24, 16) if orientation >= 5 else (16, 24)
+    got = decode(files(tmp_path, content), 0, Geometry((1, *size)))[0] > 128
+    # Where the first pixel of the file belongs, from the table of the EXIF specification.
+    top = orientation in (1, 2, 5, 6)
+    left = orientation in (1, 4, 5, 8)
+    wanted = np.zeros(size, dtype=bool)
+    wanted[: 8 if top else None, : 8 if left else None][-8:, -8:] = True
+    np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_orientations_that_are_none_change_nothing(value: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    got = pixels(tmp_path, encoded(picture(), exif=exif))
+    np.testing.assert_array_equal(got, np.asarray(picture()).transpose(2, 0, 1))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x04\0\0\0abcd",
+        b"Exif\0\0II*\0",
+        b"Exif\0\0garbage!",
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x05\0\x01\0\0\0\xff\xff\xff\xff",
+    ],
+)
+def test_damaged_exif_is_no_orientation(exif: bytes, tmp_path: Path) -> None:
+    content = encoded(picture(), "JPEG", exif=exif)
+    assert pixels(tmp_path, content).shape == (3, 4, 6)
+    assert survey(files(tmp_path, content), image_size=None) == (3, 4, 6)
+
+
+def test_an_orientation_after_the_pixels_does_not_turn_them(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(picture(), exif=exif)
+    start = content.index(b"eXIf") - 4
+    length = 12 + struct.unpack(">I", content[start : start + 4])[0]
+    late = content[:start] + content[start + length : -12] + content[start : start + length]
+    got = pixels(tmp_path, late + content[-12:])
+    np.testing.assert_array_equal(got, np.asarray(picture()).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("content", [b"P6 0 4 255\n", b"P5 6 0 255\n", b"BM" + bytes(60), b""])
+def test_images_without_pixels_are_refused(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"not a readable image|refused"):
+        decode(files(tmp_path, content), 0, Geometry((3, 4, 6), resize=True))
+
+
+def test_text_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    bomb = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**26), 9))
+    content = png()
+    with pytest.raises(DataError, match=r"not a readable|corrupt or truncated"):
+        pixels(tmp_path, content[:33] + bomb + content[33:])
+
+
+def test_files_too_large_for_any_image_are_not_read(tmp_path: Path) -> None:
+    rows = files(tmp_path, png())
+    with rows.paths[0].open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(DataError, match=r"0000\.img: refused, more than 268,435,456 bytes"):
+        decode(rows, 0, Geometry((3, 4, 6)))
 
 
 def test_sixteen_bit_and_float_are_refused(tmp_path: Path) -> None:
@@ -114,13 +228,9 @@ def test_a_corrupt_image_is_named_among_many(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("side", [10_000, 50_000])
+@pytest.mark.parametrize("side", [7_072, 10_000, 50_000])
 def test_decompression_bombs_are_refused_unread(side: int, tmp_path: Path) -> None:
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    chunk = b"IHDR" + header
-    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
-    bomb += struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT"
-    bomb += struct.pack(">I", zlib.crc32(b"IDAT"))
+    bomb = raw_png(side, side, 8, 0, b"")
     with pytest.raises(DataError, match="refused"):
         decode(files(tmp_path, bomb), 0, Geometry((1, 4, 6), resize=True))
 
@@ -173,5 +283,5 @@ def test_mixed_sizes_are_found_early_or_at_the_image(tmp_path: Path) -> None:
 def test_formats_that_run_programs_are_not_read(tmp_path: Path) -> None:
     stream = io.BytesIO()
     picture().save(stream, "EPS")
-    with pytest.raises(DataError, match="image format EPS; expected one of JPEG"):
+    with pytest.raises(DataError, match=r"not a readable image \(\d+ bytes; expected one of JPEG"):
         pixels(tmp_path, stream.getvalue())

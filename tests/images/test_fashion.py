@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from latentsmooth.errors import ConfigurationError, DataError
-from latentsmooth.images import load_images
+from latentsmooth.images import fashion, load_images
 from latentsmooth.images.fashion import DEBIAN_FOLDER, parse_idx
 
 
@@ -121,3 +122,16 @@ def test_the_debian_package() -> None:
     assert len(images) == 10_000
     assert images.image_shape == (1, 28, 28)
     assert np.bincount(images.labels.numpy()).tolist() == [1000] * 10
+
+
+def test_gzip_bombs_and_many_dimensions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fashion, "_MAX_BYTES", 10**6)
+    bomb = gzip.compress(bytes(10**8), 1)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="refused, more than 1,000,000 bytes unpacked"):
+        parse_idx(bomb, name="bomb")
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+    for count in (0, 5, 255):
+        with pytest.raises(DataError, match=f"{count} dimensions; expected 1 to 4"):
+            parse_idx(bytes([0, 0, 8, count]) + b"\0\0\0\1" * count + b"\7", name="deep")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,16 @@ def test_what_is_missing_or_out_of_place_is_named(tmp_path: Path) -> None:
         load_images(f"imagefolder:{tmp_path / 'split'}")
     with pytest.raises(ConfigurationError, match="unknown split 'tset'"):
         load_images(f"imagefolder:{tmp_path / 'stray'}", split="tset")
+
+
+def test_file_names_that_are_not_text_are_read_and_class_names_are_refused(tmp_path: Path) -> None:
+    place = os.fsencode(tmp_path) + b"/images/cat"
+    os.makedirs(place)  # noqa: PTH103
+    with open(place + b"/\xff.png", "wb") as file:  # noqa: PTH123 - a path of bytes
+        file.write(png())
+    images = load_images(f"imagefolder:{tmp_path / 'images'}")
+    assert len(images.fingerprint) == 64
+    assert images.batch([0])[0].shape == (1, 3, 4, 6)
+    os.rename(place, os.fsencode(tmp_path) + b"/images/\xfe")  # noqa: PTH104
+    with pytest.raises(DataError, match=r"class name '\\udcfe' is not Unicode"):
+        load_images(f"imagefolder:{tmp_path / 'images'}")

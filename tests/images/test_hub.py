@@ -58,5 +58,6 @@ def test_a_failure_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(DataError, match=r"no local folder a/b\): Couldn't reach the Hub \(Conn"):
         load_images("hub:a/b")
-    with pytest.raises(DataError, match="not a name on the hub"):
-        load_images("hub:../up")
+    for name in ("../up", "a/..", "a/../b", "a/b:..", "a/b\n", "é/b"):
+        with pytest.raises(DataError, match="not a name on the hub"):
+            load_images(f"hub:{name}")

@@ -43,6 +43,10 @@ def test_selection_is_checked_before_anything_is_read() -> None:
         load_images("hub:nobody/nothing", limit=0)
     with pytest.raises(ConfigurationError, match="stride is -1"):
         load_images("hub:nobody/nothing", stride=-1)
+    with pytest.raises(ConfigurationError, match="image_size is 4097; expected from 1 to 4096"):
+        load_images("fashion-mini", image_size=4097)
+    with pytest.raises(ConfigurationError, match="expected sides up to 4096"):
+        load_image_files([__file__], image_shape=(1, 8, 4097))
     with pytest.raises(ConfigurationError, match="image_size is 0"):
         load_images("hub:nobody/nothing", image_size=0)
 

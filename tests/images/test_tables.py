@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from latentsmooth.errors import DataError
-from latentsmooth.images import ImageSet, load_images, tables
+from latentsmooth.images import ImageSet, load_images, parquet
 from tests.images.samples import png, write_parquet
 
 
@@ -146,7 +146,7 @@ def test_large_files_go_through_datasets_with_the_same_result(
     second = write_parquet(tmp_path / "b.parquet", [png(seed=2)], [1], names=["x", "y"])
     small = load_images(f"parquet:{first},{second}")
     cache = tmp_path / "cache"
-    monkeypatch.setattr(tables, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(parquet, "IN_MEMORY_BYTES", 0)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
     large = load_images(f"parquet:{first},{second}")
     assert any(cache.rglob("*.arrow"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import tracemalloc
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -10,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError, CorruptArtifact
 from latentsmooth.models import LatentSmoothedClassifier, build, list_builds
@@ -143,6 +146,17 @@ def put(key: str, value: object) -> Callable[[dict[str, Any]], object]:
     return lambda config: config.__setitem__(key, value)
 
 
+def a_build(name: str, *, width: float = 1, **options: int) -> Callable[[dict[str, Any]], object]:
+    return put("build", {"name": name, "width": width, "options": options})
+
+
+def nested(levels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(levels):
+        found = {"in": found}
+    return found
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -152,10 +166,35 @@ def put(key: str, value: object) -> Callable[[dict[str, Any]], object]:
         (put("lipschitz_bound", -1), "lipschitz_bound is -1; wanted a positive number"),
         (put("lipschitz_bound", True), "wanted a positive number"),
         (put("latent_sigma", "big"), "latent_sigma is 'big'"),
-        (put("weights_sha256", 5), "weights_sha256 is 5; wanted text"),
-        (put("weights_sha256", "00"), "its config states 00"),
+        (put("weights_sha256", 5), "weights_sha256 is 5; wanted 64 hexadecimal digits"),
+        (put("weights_sha256", "0" * 64), "its config states 0000"),
         (put("class_names", ["a"]), "at least two names"),
         (put("class_names", ["a", 2]), "a list of texts"),
+        (put("class_names", ["a", "b" * 1001]), "at most 1000 characters"),
+        (put("image_shape", [3, 65536, 65536]), "holds 12,884,901,888 numbers; at most"),
+        (put("image_shape", [1, 1 << 40, 8]), "positive integers up to 65536"),
+        (put("latent_shape", [7]), r"states latent_shape \[7\], but the encoder gives \[16\]"),
+        (put("latent_shape", [0]), "positive integers"),
+        (put("schema_version", True), "schema_version is True; wanted 1"),
+        (put("latentsmooth_version", None), "wanted text"),
+        (put("archive", "x"), "an unknown field 'archive'; wanted only build, class_names"),
+        (put("architecture", {}), "an unknown field 'architecture'"),
+        (put("latent_sigma", 10**30), "is not JSON: integer of 31 digits"),
+        (put("latent_sigma", float("nan")), "is not JSON: NaN is not JSON"),
+        (put("lipschitz_bound", float("inf")), "is not JSON: Infinity is not JSON"),
+        (put("training", {"note": "\ud800"}), "is not JSON: .*surrogates not allowed"),
+        (put("training", nested(33)), "is not JSON: nested deeper than 32 levels"),
+        (put("training", nested(900)), "is not JSON: nested deeper than 32 levels"),
+        (put("training", {"note": "x" * 10**6}), "longer than the 1,000,000 bytes it may take"),
+        (a_build("resnet18", width=64), "would hold 45,[0-9,]* numbers at width 64; at most"),
+        (a_build("lsrs-haar", depth=10**9), "option depth up to 64, got 1000000000"),
+        (a_build("lsrs-haar", levels=10**12), "option levels up to 512"),
+        (a_build("lsrs-resnet", blocks=64), "would have 1,[0-9]* modules; at most 1,000 are run"),
+        (a_build("lsrs-haar", levels=-1), "cannot be built"),
+        (a_build("lsrs-haar", levels=500), "levels=500 leaves nothing of 8x8 pixels"),
+        (a_build("lsrs-wideresnet", widen=512, width=64), "would hold"),
+        (a_build("lsrs-lipnet", group_size=511), "expected .* of shape|does not fit its build"),
+        (a_build("lsrs-haar", num_classes=3), "has no option 'num_classes'"),
         (put("image_shape", [1, 8]), "wanted \\[channels, height, width\\]"),
         (put("image_shape", [1, 8, 0]), "positive integers"),
         (put("training", None), "training is None; wanted an object"),
@@ -174,6 +213,20 @@ def test_edited_configs_are_refused(
 ) -> None:
     edit(saved, change)
     with pytest.raises((CorruptArtifact, ConfigurationError), match=message):
+        LatentSmoothedClassifier.from_pretrained(saved)
+
+
+def test_a_network_that_would_compute_too_much_is_refused_unrun(saved: Path) -> None:
+    edit(saved, a_build("lsrs-preprocessor"))
+    edit(saved, put("image_shape", [1, 4096, 4096]))
+    with pytest.raises(CorruptArtifact, match="would make 268,435,456 numbers of one image"):
+        LatentSmoothedClassifier.from_pretrained(saved)
+
+
+def test_keys_given_twice_are_refused(saved: Path) -> None:
+    text = (saved / CONFIG).read_text("utf-8")
+    (saved / CONFIG).write_text('{"latent_sigma": 9,' + text[1:], "utf-8")
+    with pytest.raises(CorruptArtifact, match="key 'latent_sigma' is given twice"):
         LatentSmoothedClassifier.from_pretrained(saved)
 
 
@@ -203,13 +256,126 @@ def test_damaged_files_are_refused(saved: Path) -> None:
         LatentSmoothedClassifier.from_pretrained(saved)
 
 
-def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
+def first(tensors: dict[str, Tensor], value: float) -> None:
+    tensors["head.0.weight"][0, 0] = value
+
+
+def double(tensors: dict[str, Tensor]) -> None:
+    tensors["head.0.weight"] = tensors["head.0.weight"].double()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: first(tensors, math.nan), "head.0.weight holds values that are not fini"),
+        (lambda tensors: first(tensors, -math.inf), "head.0.weight holds values that are not fin"),
+        (lambda tensors: tensors.pop("head.0.bias"), r"missing \['head.0.bias'\], unexpected none"),
+        (lambda tensors: tensors.update(x=torch.ones(1)), r"missing none, unexpected \['x'\]"),
+        (double, r"in torch.float32, got .* in torch.float64"),
+        (lambda tensors: tensors["head.2.weight"].fill_(3e38), "a gray image gets logits that"),
+        (lambda tensors: _scale_encoder(tensors, 1e30), "cannot be verified|not finite|states lip"),
+    ],
+)
+def test_other_weights_with_their_hash_are_refused(
+    saved: Path, change: Callable[[dict[str, Tensor]], object], message: str
+) -> None:
     tensors = load_file(saved / WEIGHTS)
-    tensors["head.0.weight"][0, 0] = float("nan")
-    save_file(tensors, saved / WEIGHTS)
-    edit(saved, put("weights_sha256", sha256((saved / WEIGHTS).read_bytes()).hexdigest()))
-    with pytest.raises(CorruptArtifact, match="not finite"):
+    change(tensors)
+    rewrite_weights(saved, save(tensors))
+    with pytest.raises(CorruptArtifact, match=message):
         LatentSmoothedClassifier.from_pretrained(saved)
+
+
+def _scale_encoder(tensors: dict[str, Tensor], factor: float) -> None:
+    for name, tensor in tensors.items():
+        if name.startswith("encoder.") and tensor.is_floating_point():
+            tensor.mul_(factor).pow_(1.2)
+
+
+def test_a_tensor_named_twice_is_refused(saved: Path) -> None:
+    content = (saved / WEIGHTS).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    twin = b'{"head.0.bias":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},'
+    header = twin + content[9 : 8 + length]
+    rewrite_weights(saved, len(header).to_bytes(8, "little") + header + content[8 + length :])
+    with pytest.raises(CorruptArtifact, match=r"key 'head\.0\.bias' is given twice"):
+        LatentSmoothedClassifier.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2**20, 2**63, 2**64 - 1])
+def test_a_header_of_another_length_is_refused(saved: Path, length: int) -> None:
+    content = (saved / WEIGHTS).read_bytes()
+    rewrite_weights(saved, length.to_bytes(8, "little") + content[8:])
+    with pytest.raises(CorruptArtifact, match="is not a safetensors file"):
+        LatentSmoothedClassifier.from_pretrained(saved)
+
+
+def test_weights_larger_than_the_build_are_not_read(saved: Path) -> None:
+    with (saved / WEIGHTS).open("r+b") as file:
+        file.truncate(2**40)
+    tracemalloc.start()
+    with pytest.raises(CorruptArtifact, match=r"is longer than the [0-9,]* bytes it may take"):
+        LatentSmoothedClassifier.from_pretrained(saved)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def test_negative_variances_are_found(tmp_path: Path) -> None:
+    folder = small("resnet20").save_pretrained(tmp_path)
+    tensors = load_file(folder / WEIGHTS)
+    tensors["head.1.running_var"].fill_(-1)
+    rewrite_weights(folder, save(tensors))
+    with pytest.raises(CorruptArtifact, match="a gray image gets logits that are not finite"):
+        LatentSmoothedClassifier.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_links_and_devices_are_not_followed(saved: Path, name: str, tmp_path: Path) -> None:
+    outside = (saved / name).rename(tmp_path / "outside")
+    (saved / name).symlink_to(outside)
+    with pytest.raises(CorruptArtifact, match=r"is a link out of its folder, to .*outside"):
+        LatentSmoothedClassifier.from_pretrained(saved)
+    (saved / name).unlink()
+    (saved / name).symlink_to(name)
+    with pytest.raises(CorruptArtifact, match=f"cannot read .*{name}"):
+        LatentSmoothedClassifier.from_pretrained(saved)
+    (saved / name).unlink()
+    os.mkfifo(saved / name)
+    with pytest.raises(CorruptArtifact, match="is not a file"):
+        LatentSmoothedClassifier.from_pretrained(saved)
+    (saved / name).unlink()
+    outside.rename(saved / "inside")
+    (saved / name).symlink_to("inside")
+    LatentSmoothedClassifier.from_pretrained(saved)
+
+
+def test_links_of_a_hub_cache_are_followed(saved: Path, tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--owner--name" / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    saved.rename(snapshot.parents[1] / "blobs")
+    for name in (CONFIG, WEIGHTS):
+        (snapshot / name).symlink_to(Path("../../blobs") / name)
+    assert LatentSmoothedClassifier.from_pretrained(snapshot).class_names[2] == "føx"
+
+
+@pytest.mark.parametrize("name", ["a/..", "../a", "a/b/c", "a//b", "~/a", "a/b--c", "a/b\0", "é/b"])
+def test_paths_are_not_taken_for_hub_ids(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="no model folder at"):
+        LatentSmoothedClassifier.from_pretrained(name)
+
+
+def test_revisions_stay_inside_the_cache() -> None:
+    with pytest.raises(ConfigurationError, match=r"no revision is called '\.\./\.\./x'"):
+        LatentSmoothedClassifier.from_pretrained("owner/name", revision="../../x")
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+    model = small()
+    for summary in ({"loss": math.nan}, nested(40), {"note": "x" * 10**6}, {"note": tmp_path}):
+        model.training_summary = summary
+        with pytest.raises(ConfigurationError, match="this classifier cannot be saved"):
+            model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_missing_folders_and_surplus_modules_are_named(saved: Path) -> None:

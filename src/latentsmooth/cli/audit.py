@@ -105,8 +105,8 @@ def _table(
         table.add_column(heading, justify="right", no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(
-            "  " * row.depth + (row.path or "(encoder)"),
-            row.kind,
+            Text("  " * row.depth + plain(row.path or "(encoder)")),
+            Text(plain(row.kind)),
             Text(plain(row.description)),
             *_numbers(row, searched),
         )

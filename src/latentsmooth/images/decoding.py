@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import io
 import os
+import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import starmap
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
 from latentsmooth.errors import DataError
 from latentsmooth.images.rows import ArrayRows, Rows
 
-__all__ = ["Geometry", "decode", "decode_rows", "survey"]
+__all__ = ["MAX_PIXELS", "MAX_SIDE", "Geometry", "decode", "decode_rows", "survey"]
 
 FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _LISTED = ", ".join(FORMATS)
+_PARSERS = tuple(name for name in FORMATS if name != "MPO")
+"""Those of PIL that are run; JPEG's finds out itself whether a file is an MPO."""
 PROBES = 64
-MAX_PIXELS = 89_478_485
+MAX_PIXELS = 50_000_000
+"""Of one image, before it is decoded."""
+MAX_SIDE = 4096
+"""Of the images of a set, after resizing."""
+_LARGE_PIXELS = 4_000_000
+_LARGE = Lock()
+_DEEP = re.compile(r";(12|16|32|64)")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What EXIF's orientations undo."""
 _GRAY_MODES = frozenset({"1", "L", "LA", "La"})
 _ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 _CHUNK = 256
@@ -51,36 +73,60 @@ def open_image(rows: Rows, row: int) -> Image.Image:
     """One row's image, its header read and its pixels not yet.
 
     Raises:
-        DataError: not an image, another format, more than 89 megapixels, or 16-bit, 32-bit or
-            float pixels.
+        DataError: not an image, another format, no pixels, more than 50 million of them, more
+            than 8 bits a channel, or an animation.
     """
     payload = rows.read(row)
-    image: Image.Image
     try:
-        if isinstance(payload, bytes):
-            image = Image.open(io.BytesIO(payload))
-        else:
-            image = Image.fromarray(payload)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{rows.name(row)}: refused, {error}") from error
-    except Exception as error:  # PIL's parsers raise almost anything on damaged bytes
-        raise DataError(
-            f"{rows.name(row)}: not a readable image ({len(payload)} bytes; expected one of "
-            f"{_LISTED}): {error}"
-        ) from error
-    if isinstance(payload, bytes) and image.format not in FORMATS:
-        raise DataError(f"{rows.name(row)}: image format {image.format}; expected one of {_LISTED}")
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError(
-            f"{rows.name(row)}: refused, {image.width}x{image.height} pixels; at most "
-            f"{MAX_PIXELS} are read"
-        )
-    if image.mode[0] in "IF":
-        raise DataError(
-            f"{rows.name(row)}: pixel mode {image.mode} (16-bit, 32-bit or float); expected 8 "
-            "bits a channel, so convert the image first"
-        )
+        image = _opened(payload) if isinstance(payload, bytes) else Image.fromarray(payload)
+        _check_kind(image)
+    except DataError as error:
+        raise DataError(f"{rows.name(row)}: {error}") from error
     return image
+
+
+def _opened(content: bytes) -> Image.Image:
+    try:
+        image: Image.Image = Image.open(io.BytesIO(content), formats=_PARSERS)
+        # The further pictures of an MPO are views and previews of the first.
+        animated = image.format != "MPO" and getattr(image, "is_animated", False)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"refused, {error}") from error
+    except Exception as error:  # PIL's parsers raise almost anything on damaged bytes
+        # That of an unknown format says nothing but where the bytes lie in memory.
+        reason = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+        raise DataError(
+            f"not a readable image ({len(content)} bytes; expected one of {_LISTED}){reason}"
+        ) from error
+    if animated:
+        raise DataError("an animation; expected one picture, so extract a frame first")
+    return image
+
+
+def _check_kind(image: Image.Image) -> None:
+    if not 0 < image.width * image.height <= MAX_PIXELS:
+        raise DataError(
+            f"refused, {image.width}x{image.height} pixels; from one to {MAX_PIXELS:,} are read"
+        )
+    if image.mode[0] in "IF" or _is_deep(image):
+        kind = f"pixel mode {image.mode}" if image.mode[0] in "IF" else "channels"
+        raise DataError(
+            f"{kind} (16-bit, 32-bit or float); expected 8 bits a channel, so convert the image "
+            "first"
+        )
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether PIL would drop the lower bits of colours to fit its 8-bit modes."""
+    for tile in getattr(image, "tile", ()):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if image.format == "PPM" and any(type(entry) is int and entry > 255 for entry in arguments):
+            return True
+        if image.format in ("PNG", "TIFF") and any(
+            isinstance(entry, str) and _DEEP.search(entry) for entry in arguments
+        ):
+            return True
+    return False
 
 
 def oriented_size(image: Image.Image) -> tuple[int, int]:
@@ -89,38 +135,58 @@ def oriented_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _orientation(image: Image.Image) -> int:
-    return int(image.getexif().get(0x0112, 1)) if "exif" in image.info else 1
+    """EXIF orientation from 1 to 8 as the header states it; 1 where it states none that is."""
+    try:
+        found = image.getexif().get(0x0112, 1) if "exif" in image.info else 1
+    except Exception:  # PIL's parsers raise almost anything on damaged bytes
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def decode(rows: Rows, row: int, geometry: Geometry) -> NDArray[np.uint8]:
     """Pixels of one row: (channels, height, width) uint8.
 
-    EXIF orientation is applied, of an animation the first frame is taken, transparency is laid
-    on white, and palette, CMYK and other colour modes become RGB.
+    The EXIF orientation that stands before the pixels is applied, transparency is laid on white,
+    and palette, CMYK and other colour modes become RGB.
 
     Raises:
         DataError: corrupt, truncated or unsupported image, or a size other than the set's where
             the geometry does not resize; names the image.
     """
     image = open_image(rows, row)
+    size = oriented_size(image)
+    if not geometry.resize and size != geometry.image_shape[1:]:
+        raise _wrong_size(rows.name(row), size, geometry)
+    # Of the largest images one at a time: several copies of one fit into 1 GB, not of eight.
+    with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
+        try:
+            pixels = _pixels(image, geometry)
+        except Exception as error:  # PIL's decoders raise almost anything on damaged bytes
+            raise DataError(f"{rows.name(row)}: corrupt or truncated image: {error}") from error
+    if pixels.shape != geometry.image_shape:
+        raise _wrong_size(rows.name(row), pixels.shape[1:], geometry)
+    return pixels
+
+
+def _pixels(image: Image.Image, geometry: Geometry) -> NDArray[np.uint8]:
     channels, height, width = geometry.image_shape
-    if not geometry.resize and oriented_size(image) != (height, width):
-        got = "x".join(map(str, oriented_size(image)))
-        raise DataError(
-            f"{rows.name(row)}: height x width is {got}, expected {height}x{width} as in the "
-            "rest of the set; give image_size to resize"
-        )
-    try:
-        image.load()
-        if _orientation(image) != 1:
-            image = ImageOps.exif_transpose(image)
-        image = _convert(image, "L" if channels == 1 else "RGB")
-    except Exception as error:  # PIL's decoders raise almost anything on damaged bytes
-        raise DataError(f"{rows.name(row)}: corrupt or truncated image: {error}") from error
-    if (image.height, image.width) != (height, width) or geometry.zoom != 1.0:
+    turn = _TURNS.get(_orientation(image))
+    image.load()
+    if turn is not None:
+        image = image.transpose(turn)
+    image = _convert(image, "L" if channels == 1 else "RGB")
+    if geometry.resize and ((image.height, image.width) != (height, width) or geometry.zoom != 1.0):
         image = _cover(image, height, width, geometry.zoom)
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _wrong_size(name: str, size: Sequence[int], geometry: Geometry) -> DataError:
+    got, wanted = "x".join(map(str, size)), "x".join(map(str, geometry.image_shape[1:]))
+    return DataError(
+        f"{name}: height x width is {got}, expected {wanted} as in the rest of the set; give "
+        "image_size to resize"
+    )
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

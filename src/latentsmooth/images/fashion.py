@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import zlib
 from pathlib import Path
@@ -32,6 +33,9 @@ CLASS_NAMES = (
 )
 _PREFIXES = {"train": "train", "test": "t10k"}
 _UINT8 = 0x08
+_MAX_DIMENSIONS = 4
+_MAX_BYTES = 2**28
+"""Five times the training images."""
 
 
 def parse_idx(content: bytes, *, name: str) -> NDArray[np.uint8]:
@@ -48,9 +52,11 @@ def parse_idx(content: bytes, *, name: str) -> NDArray[np.uint8]:
     """
     if content[:2] == b"\x1f\x8b":
         try:
-            content = gzip.decompress(content)
+            content = _unzipped(content)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{name}: corrupt or truncated gzip file: {error}") from error
+    if len(content) > _MAX_BYTES:
+        raise DataError(f"{name}: refused, more than {_MAX_BYTES:,} bytes unpacked")
     if len(content) < 4 or content[:2] != b"\0\0":
         raise DataError(
             f"{name}: not an IDX file; it begins with {content[:4].hex(' ') or 'nothing'}"
@@ -59,6 +65,8 @@ def parse_idx(content: bytes, *, name: str) -> NDArray[np.uint8]:
         raise DataError(
             f"{name}: IDX element type {content[2]:#04x}; expected 0x08, unsigned bytes"
         )
+    if not 1 <= content[3] <= _MAX_DIMENSIONS:
+        raise DataError(f"{name}: {content[3]} dimensions; expected 1 to {_MAX_DIMENSIONS}")
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise DataError(f"{name}: truncated IDX header, {len(content)} of {start} bytes")
@@ -69,6 +77,15 @@ def parse_idx(content: bytes, *, name: str) -> NDArray[np.uint8]:
             f"{math.prod(shape)}"
         )
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+
+
+def _unzipped(content: bytes) -> bytes:
+    """At most a block more than what may be read."""
+    unpacked = bytearray()
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        while len(unpacked) <= _MAX_BYTES and (block := stream.read(1 << 20)):
+            unpacked += block
+    return bytes(unpacked)
 
 
 def fashion_rows(folder: str | None, split: str) -> tuple[ArrayRows, str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from latentsmooth.images.tables import TableRows
 
 __all__ = ["hub_rows", "looks_like_hub_name"]
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.-]+)?")
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", re.ASCII)
 
 
 def looks_like_hub_name(name: str) -> bool:
@@ -23,7 +23,7 @@ def looks_like_hub_name(name: str) -> bool:
     >>> looks_like_hub_name("uoft-cs/cifar10"), looks_like_hub_name("../cifar10")
     (True, False)
     """
-    return "/" in name and _NAME.fullmatch(name) is not None
+    return "/" in name and ".." not in name and _NAME.fullmatch(name) is not None
 
 
 def hub_rows(argument: str, split: str) -> tuple[TableRows, str, tuple[str, ...]]:
@@ -37,7 +37,7 @@ def hub_rows(argument: str, split: str) -> tuple[TableRows, str, tuple[str, ...]
         ConfigurationError: no such split.
         DataError: no such name, or it cannot be reached, read or used as labelled images.
     """
-    if _NAME.fullmatch(argument) is None:
+    if _NAME.fullmatch(argument) is None or ".." in argument:
         raise DataError(f"hub:{argument}: not a name on the hub; expected OWNER/NAME[:CONFIG]")
     name, _, config = argument.partition(":")
     found = _load(name, config or None)

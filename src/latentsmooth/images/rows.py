@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from latentsmooth.errors import DataError
 
 __all__ = ["ArrayRows", "FileRows", "Payload", "Rows", "file_digest"]
 
+MAX_FILE_BYTES = 2**28
+"""Of one image file: the largest that is decoded takes less in any format."""
 Payload = bytes | NDArray[np.uint8]
 """An encoded image file, or pixels of shape (height, width) or (height, width, 3)."""
 
@@ -108,17 +111,26 @@ class FileRows:
         digest = hashlib.sha256()
         for path, label in zip(self.paths, self.labels.tolist(), strict=True):
             name = path.name if self._root is None else path.relative_to(self._root).as_posix()
-            digest.update(f"{name}\0{label}\0".encode())
+            digest.update(f"{name}\0{label}\0".encode("utf-8", "surrogateescape"))
             digest.update(hashlib.sha256(read_file(path)).digest())
         return digest.hexdigest()
 
 
-def read_file(path: Path) -> bytes:
-    """Bytes of a file; raises :class:`DataError` naming the file where it cannot be read."""
+def read_file(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Bytes of a file.
+
+    Raises:
+        DataError: it cannot be read or takes more than ``limit`` bytes; names the file.
+    """
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            # Asked for a number of bytes, Python would first allocate that many.
+            content = stream.read() if os.fstat(stream.fileno()).st_size <= limit else None
     except OSError as error:
         raise DataError(f"cannot read image file {path}: {error.strerror or error}") from error
+    if content is None:
+        raise DataError(f"{path}: refused, more than {limit:,} bytes")
+    return content
 
 
 def file_digest(paths: Iterable[Path]) -> str:

@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from latentsmooth.errors import ConfigurationError, DataError
-from latentsmooth.images.decoding import Geometry, survey
+from latentsmooth.images.decoding import MAX_SIDE, Geometry, survey
 from latentsmooth.images.fashion import fashion_rows
 from latentsmooth.images.folders import folder_rows
 from latentsmooth.images.hub import hub_rows, looks_like_hub_name
 from latentsmooth.images.image_set import ImageSet, check_selection
+from latentsmooth.images.parquet import parquet_rows
 from latentsmooth.images.rows import FileRows, Rows
 from latentsmooth.images.splits import choose_files
-from latentsmooth.images.tables import parquet_rows
 
 __all__ = ["list_sources", "load_image_files", "load_images"]
 
+MAX_CLASS_NAME = 1000
 _EMBEDDED = Path(__file__).parent / "data"
 _Found = tuple[Rows, str, tuple[str, ...]]
 """Rows, the split they are from, class names."""
@@ -67,8 +68,8 @@ def load_images(
     ImageSet('fashion-mini', split='test', 3 images of 1x28x28, 10 classes)
     """
     check_selection(limit=limit, stride=stride)
-    if image_size is not None and image_size < 1:
-        raise ConfigurationError(f"image_size is {image_size}; expected at least 1")
+    if image_size is not None and not 1 <= image_size <= MAX_SIDE:
+        raise ConfigurationError(f"image_size is {image_size}; expected from 1 to {MAX_SIDE}")
     name, _, argument = source.partition(":")
     kind = _SOURCES.get(name)
     if kind is None:
@@ -79,12 +80,25 @@ def load_images(
     if kind.argument == "none" and argument:
         raise ConfigurationError(f"source {source!r}: expected plain {kind.usage}")
     rows, found_split, class_names = kind.find(argument, split)
+    _check_names(class_names, source)
     size = image_size or kind.image_size
     geometry = Geometry(survey(rows, image_size=size), resize=size is not None, zoom=kind.zoom)
     images = ImageSet(
         rows, source=source, split=found_split, class_names=class_names, geometry=geometry
     )
     return images.subset(limit=limit, stride=stride)
+
+
+def _check_names(class_names: Sequence[str], source: str) -> None:
+    """Refuse before training what no saved classifier could hold after it."""
+    for name in class_names:
+        if len(name) > MAX_CLASS_NAME:
+            raise DataError(
+                f"{source}: a class name of {len(name):,} characters; at most {MAX_CLASS_NAME:,} "
+                f"are read: {name[:80]}…"
+            )
+        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataError(f"{source}: class name {name!r} is not Unicode")
 
 
 def load_image_files(paths: Sequence[str | Path], *, image_shape: tuple[int, int, int]) -> ImageSet:
@@ -105,6 +119,8 @@ def load_image_files(paths: Sequence[str | Path], *, image_shape: tuple[int, int
         raise ConfigurationError(
             f"image_shape is {image_shape}; expected (1 or 3 channels, height, width)"
         )
+    if max(image_shape) > MAX_SIDE:
+        raise ConfigurationError(f"image_shape is {image_shape}; expected sides up to {MAX_SIDE}")
     files = [Path(path) for path in paths]
     if not files:
         raise DataError("no image files were given; expected at least one")

@@ -1,28 +1,26 @@
-"""Rows from columnar tables: Parquet files here, any `datasets.Dataset` through `TableRows`."""
+"""Rows from columnar tables, be they Parquet files or a `datasets.Dataset`."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentsmooth.errors import DataError
-from latentsmooth.images.rows import Payload, checked_labels, file_digest, read_file
+from latentsmooth.images.rows import Payload, checked_labels
 
-__all__ = ["TableRows", "parquet_rows"]
+__all__ = ["MAX_CLASSES", "MAX_ROWS", "TableRows", "features_of"]
 
-IN_MEMORY_BYTES = 2 * 2**30
+MAX_CLASSES = 1_000_000
+MAX_ROWS = 2**24
 _IMAGE_NAMES = ("image", "img", "images", "picture", "png", "jpg", "jpeg", "webp")
 _LABEL_NAMES = ("label", "labels", "fine_label", "target", "class", "cls", "y")
+_BINARY = ("binary", "large_binary", "binary_view")
 
 
 class TableRows:
@@ -40,7 +38,8 @@ class TableRows:
         digest: gives the fingerprint.
 
     Raises:
-        DataError: no image column, no usable label column, no rows or a label out of range.
+        DataError: no image column, no usable label column, no rows, too many, or a label out of
+            range.
     """
 
     def __init__(
@@ -58,9 +57,11 @@ class TableRows:
         where = ", ".join(self._parts[:3])
         if not self._ends or self._ends[-1] == 0:
             raise DataError(f"{where}: no rows")
+        if self._ends[-1] > MAX_ROWS:
+            raise DataError(f"{where}: {self._ends[-1]:,} rows; at most {MAX_ROWS:,} are read")
         image = _image_column(types, features, where)
         self._images = column(image)
-        self._has_paths = "path: " in str(types[image])
+        self._has_paths = "path" in _field_names(types[image])
         label = _label_column(types, features, where)
         self.labels = np.full(len(self), -1, dtype=np.int64)
         self.class_names: tuple[str, ...] = ()
@@ -76,12 +77,20 @@ class TableRows:
         """File and row within it, with the image's own path where the table has one."""
         part = bisect_right(self._ends, row)
         start = self._ends[part - 1] if part else 0
-        path = self._images[row]["path"].as_py() if self._has_paths else None
-        return f"{self._parts[part]} row {row - start}" + (f" ({path})" if path else "")
+        path = None
+        if self._has_paths:
+            try:
+                path = self._images[row]["path"].as_py()
+            except ValueError:  # not UTF-8, or a struct with two such fields
+                path = "path unreadable"
+        return f"{self._parts[part]} row {row - start}" + (f" ({path[:200]})" if path else "")
 
     def read(self, row: int) -> Payload:
         """Bytes of the encoded image, from the table or from the file it names."""
-        value = self._images[row].as_py()
+        try:
+            value = self._images[row].as_py()
+        except ValueError as error:
+            raise DataError(f"{self.name(row)}: the row cannot be read: {error}") from error
         if isinstance(value, dict):
             if value.get("bytes") is None and value.get("path"):
                 raise DataError(
@@ -98,14 +107,25 @@ class TableRows:
         return self._digest()
 
 
+def _field_names(kind: Any) -> list[str]:
+    """Names of the fields of a struct, of anything else none."""
+    if not str(kind).startswith("struct<"):
+        return []
+    return [kind.field(place).name for place in range(kind.num_fields)]
+
+
 def _listing(types: dict[str, Any]) -> str:
-    return ", ".join(f"{name} ({str(kind)[:40]})" for name, kind in types.items())
+    shown = [f"{name[:80]} ({str(kind)[:40]})" for name, kind in types.items()]
+    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")
 
 
 def _image_column(types: dict[str, Any], features: dict[str, Any], where: str) -> str:
     def holds_images(name: str) -> bool:
-        kind = str(types[name])
-        return "binary" in kind and (not kind.startswith("struct<") or "bytes: " in kind)
+        kind = types[name]
+        fields = _field_names(kind)
+        if fields:
+            return fields.count("bytes") == 1 and "binary" in str(kind.field("bytes").type)
+        return str(kind).removeprefix("dictionary<values=").partition(",")[0] in _BINARY
 
     declared = [name for name in types if _kind(features, name) == "Image"]
     known = [name for name in _IMAGE_NAMES if name in types and holds_images(name)]
@@ -148,29 +168,58 @@ def _declared_names(features: dict[str, Any], name: str) -> tuple[str, ...] | No
     if _kind(features, name) != "ClassLabel":
         return None
     names = features[name].get("names")
-    return None if not names else tuple(map(str, names))
+    if not names:
+        return None
+    if not isinstance(names, list) or not all(isinstance(entry, str) for entry in names):
+        raise DataError(f"column {name}: its class names are not a list of texts")
+    return tuple(names)
 
 
 def _labels(
     column: Any, kind: Any, names: tuple[str, ...] | None, label: str, where: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names and (rows,) labels of a label column, unchecked."""
-    values = column.to_pylist()
+    try:
+        values = _values(column)
+    except (ValueError, ArithmeticError, LookupError) as error:  # not UTF-8, times out of range
+        raise DataError(f"{where}: column {label} cannot be read: {error}") from error
     known = [value for value in values if value is not None]
     if all(isinstance(value, int) and not isinstance(value, bool) for value in known):
-        numbers = np.array([-1 if value is None else value for value in values], dtype=np.int64)
+        largest = max(known, default=-1)
         if names is None:
-            names = tuple(map(str, range(int(numbers.max(initial=-1)) + 1)))
-        return names, numbers
+            if largest >= MAX_CLASSES:
+                raise DataError(
+                    f"{where}: label {largest} in column {label}; without class names labels are "
+                    f"numbers from 0, and at most {MAX_CLASSES:,} classes are read"
+                )
+            names = tuple(map(str, range(largest + 1)))
+        # Unsigned numbers beyond 63 bits are out of range whatever they are.
+        numbers = [-1 if value is None else min(value, 2**63 - 1) for value in values]
+        return names, np.array(numbers, dtype=np.int64)
     if all(isinstance(value, str) for value in known):
         names = tuple(sorted(set(known))) if names is None else names
         places = {name: place for place, name in enumerate(names)}
         missing = next((value for value in known if value not in places), None)
         if missing is not None:
-            raise DataError(f"{where}: label {missing!r} is not one of the {len(names)} classes")
+            raise DataError(
+                f"{where}: label {missing[:80]!r} is not one of the {len(names)} classes"
+            )
         labels = [-1 if value is None else places[value] for value in values]
         return names, np.array(labels, dtype=np.int64)
     raise DataError(f"{where}: column {label} is {kind}; expected integer or string labels")
+
+
+def _values(column: Any) -> list[Any]:
+    """Python values of a column; those of a dictionary are shared, not made for each row."""
+    values: list[Any] = []
+    for chunk in column.chunks:
+        if hasattr(chunk, "dictionary"):
+            shared = chunk.dictionary.to_pylist()
+            places = chunk.indices.to_pylist()
+            values += [None if place is None else shared[place] for place in places]
+        else:
+            values += chunk.to_pylist()
+    return values
 
 
 def features_of(schema: Any) -> dict[str, Any]:
@@ -178,83 +227,5 @@ def features_of(schema: Any) -> dict[str, Any]:
     try:
         info = json.loads((schema.metadata or {})[b"huggingface"])["info"]
         return dict(info["features"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return {}
-
-
-def parquet_rows(paths: Sequence[Path]) -> TableRows:
-    """Rows of Parquet files, one after another.
-
-    Up to 2 GiB of files are read into memory and nothing is written; more go through
-    ``datasets.Dataset.from_parquet``, which maps them from its cache folder.
-
-    Raises:
-        DataError: a file is missing, is not Parquet, or differs from the first in its columns or
-            class names.
-    """
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"no such file: {path}; expected a Parquet file")
-    if sum(path.stat().st_size for path in paths) > IN_MEMORY_BYTES:
-        return _mapped_rows(paths)
-    return _loaded_rows(paths)
-
-
-def _loaded_rows(paths: Sequence[Path]) -> TableRows:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    digest = hashlib.sha256()
-    tables: list[Any] = []
-    for path in paths:
-        content = read_file(path)
-        digest.update(content)
-        try:
-            tables.append(pq.read_table(io.BytesIO(content)))
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: not a readable Parquet file: {error}") from error
-        _check_alike(tables[0].schema, tables[-1].schema, paths[0], path)
-    table = pa.concat_tables(tables)
-    schema = tables[0].schema
-    return TableRows(
-        table.column,
-        types=dict(zip(schema.names, schema.types, strict=True)),
-        features=features_of(schema),
-        parts=[(str(path), part.num_rows) for path, part in zip(paths, tables, strict=True)],
-        digest=partial(str, digest.hexdigest()),
-    )
-
-
-def _mapped_rows(paths: Sequence[Path]) -> TableRows:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from datasets import Dataset
-
-    parts = []
-    schemas = []
-    for path in paths:
-        try:
-            with pq.ParquetFile(path) as file:
-                parts.append((str(path), file.metadata.num_rows))
-                schemas.append(file.schema_arrow)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: not a readable Parquet file: {error}") from error
-        _check_alike(schemas[0], schemas[-1], paths[0], path)
-    table = Dataset.from_parquet([str(path) for path in paths]).data
-    return TableRows(
-        table.column,
-        types=dict(zip(table.schema.names, table.schema.types, strict=True)),
-        features=features_of(schemas[0]),
-        parts=parts,
-        digest=partial(file_digest, tuple(paths)),
-    )
-
-
-def _check_alike(first: Any, other: Any, first_path: Path, path: Path) -> None:
-    if not first.equals(other, check_metadata=False):
-        raise DataError(
-            f"{path}: columns {', '.join(other.names)} differ in name or type from those of "
-            f"{first_path} ({', '.join(first.names)})"
-        )
-    if features_of(first) != features_of(other):
-        raise DataError(f"{path}: its features or class names differ from those of {first_path}")

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError, CorruptArtifact, LatentSmoothError
-from latentsmooth.models.config import CONFIG_FORMAT, SCHEMA_VERSION, ArtifactConfig, read_config
+from latentsmooth.files import write_whole
+from latentsmooth.lipschitz import evaluating
+from latentsmooth.models.config import (
+    CONFIG_FORMAT,
+    MAX_CONFIG_BYTES,
+    SCHEMA_VERSION,
+    ArtifactConfig,
+    parse_config,
+)
+from latentsmooth.models.outline import check_image_shape
+from latentsmooth.models.weights import read_bounded, read_weights
 from latentsmooth.version import __version__
 
 if TYPE_CHECKING:
@@ -35,6 +44,9 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 BOUND_TOLERANCE = 1e-5
 """Relative difference allowed between a stored bound and its recomputation elsewhere."""
+_UNBUILDABLE = (LatentSmoothError, TypeError, ValueError, ArithmeticError, RuntimeError)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 
 
 def architecture(model: LatentSmoothedClassifier) -> dict[str, str]:
@@ -81,11 +93,10 @@ def save_classifier(model: LatentSmoothedClassifier, folder: str | Path) -> Path
         "weights_sha256": sha256(weights).hexdigest(),
         "training": model.training_summary,
     }
-    text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+    text = _config_text(config)
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        _replace(target / WEIGHTS_FILE, weights)
-        _replace(target / CONFIG_FILE, text.encode())
+        write_whole(target / WEIGHTS_FILE, weights)
+        write_whole(target / CONFIG_FILE, text)
     except OSError as error:
         raise ConfigurationError(f"cannot write the model to {target}: {error}") from error
     return target
@@ -115,24 +126,37 @@ def load_classifier(
         ConfigurationError: where there is no such folder, or a user's own modules are missing.
     """
     folder = _locate(folder_or_hub_id, revision)
-    config = read_config(folder / CONFIG_FILE)
-    weights = _read_weights(folder / WEIGHTS_FILE, config.weights_sha256)
-    model = _assemble(config, encoder, head, folder)
-    if config.build is None and architecture(model) != config.architecture:
-        raise CorruptArtifact(
-            f"{folder / CONFIG_FILE} describes other modules than the encoder and head passed in: "
-            f"{config.architecture}"
-        )
-    _fill(model, weights, folder / WEIGHTS_FILE)
+    config_file, weights_file = _inside(folder, CONFIG_FILE), _inside(folder, WEIGHTS_FILE)
+    config = parse_config(read_bounded(config_file, MAX_CONFIG_BYTES), config_file)
+    if config.build is None:
+        model = _around(config, encoder, head, folder)
+        expected = model.state_dict()
+    else:
+        if encoder is not None or head is not None:
+            raise ConfigurationError(
+                f"the classifier in {folder} is the build {config.build['name']!r}, which makes "
+                "its own encoder and head"
+            )
+        expected = _outline(config, config_file)
+    # A build is made only once weights of its very shapes are there.
+    weights = read_weights(weights_file, expected=expected, digest=config.weights_sha256)
+    if config.build is not None:
+        model = _build(config, config_file)
+    model.load_state_dict(weights)
     model.training_summary = config.training
     model.eval()
-    bound = model.lipschitz_bound
-    if not math.isclose(bound, config.lipschitz_bound, rel_tol=BOUND_TOLERANCE):
-        raise CorruptArtifact(
-            f"{folder / CONFIG_FILE} states lipschitz_bound {config.lipschitz_bound!r}, but the "
-            f"weights give {bound!r}"
-        )
+    _verify(model, config, config_file)
     return model
+
+
+def _config_text(config: dict[str, Any]) -> str:
+    """The file's text, once it is sure that it can be read back."""
+    try:
+        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+        parse_config(text.encode(), CONFIG_FILE)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"this classifier cannot be saved: {error}") from error
+    return text
 
 
 def _identity(model: LatentSmoothedClassifier) -> dict[str, Any]:
@@ -155,26 +179,18 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def _locate(folder_or_hub_id: str | Path, revision: str | None) -> Path:
     folder = Path(folder_or_hub_id)
-    if folder.is_dir():
-        return folder
     name = str(folder_or_hub_id)
-    parts = name.split("/")
-    if len(parts) != 2 or not all(parts) or name.startswith((".", "~")):
+    if "\0" not in name and folder.is_dir():
+        return folder
+    if _HUB_ID.fullmatch(name) is None or ".." in name or "--" in name:
         raise ConfigurationError(
             f"no model folder at {name}: wanted a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, "
             "or a hub id such as owner/name"
         )
+    if revision is not None and (_REVISION.fullmatch(revision) is None or ".." in revision):
+        raise ConfigurationError(f"no revision is called {revision!r}: wanted a branch or commit")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -182,78 +198,116 @@ def _locate(folder_or_hub_id: str | Path, revision: str | None) -> Path:
         wanted = [CONFIG_FILE, WEIGHTS_FILE]
         return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigurationError(
             f"no model folder at {name}, and the hub gave none under that id: {reason}"
         ) from error
 
 
-def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
+def _inside(folder: Path, name: str) -> Path:
+    """A file of the folder; a link must stay in it, or in the hub cache that the folder is of."""
+    path = folder / name
     try:
-        actual = sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise CorruptArtifact(f"cannot read {path}: {error.strerror}") from error
-    if actual != expected:
-        raise CorruptArtifact(f"{path} has SHA-256 {actual}, its config states {expected}")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CorruptArtifact(f"{path} is not a safetensors file: {error}") from error
+        root, target = folder.resolve(), path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise CorruptArtifact(f"cannot read {path}: {error}") from error
+    roots = [root]
+    if root.parent.name == "snapshots":
+        roots.append(root.parent.parent / "blobs")
+    if not any(target.is_relative_to(each) for each in roots):
+        raise CorruptArtifact(f"{path} is a link out of its folder, to {target}; it is not read")
+    return path
 
 
-def _assemble(
+def _around(
     config: ArtifactConfig, encoder: nn.Module | None, head: nn.Module | None, folder: Path
 ) -> LatentSmoothedClassifier:
-    from latentsmooth.models.builds import build
+    """The classifier of a user's own modules."""
     from latentsmooth.models.classifier import LatentSmoothedClassifier
 
-    if config.build is None:
-        if encoder is None or head is None:
-            raise ConfigurationError(
-                f"the classifier in {folder} has modules of its user's own: pass encoder= and head="
-            )
-        return LatentSmoothedClassifier(
+    if encoder is None or head is None:
+        raise ConfigurationError(
+            f"the classifier in {folder} has modules of its user's own: pass encoder= and head="
+        )
+    try:
+        check_image_shape(config.image_shape)
+        model = LatentSmoothedClassifier(
             encoder,
             head,
             latent_sigma=config.latent_sigma,
             class_names=config.class_names,
             image_shape=config.image_shape,
         )
-    if encoder is not None or head is not None:
-        raise ConfigurationError(
-            f"the classifier in {folder} is the build {config.build['name']!r}, which makes its "
-            "own encoder and head"
+    except LatentSmoothError as error:
+        raise CorruptArtifact(f"{folder / CONFIG_FILE} does not fit: {error}") from error
+    if architecture(model) != config.architecture:
+        raise CorruptArtifact(
+            f"{folder / CONFIG_FILE} describes other modules than the encoder and head passed in: "
+            f"{config.architecture}"
         )
-    try:
-        model = build(
-            config.build["name"],
-            num_classes=len(config.class_names),
-            image_shape=config.image_shape,
-            latent_sigma=config.latent_sigma,
-            width=config.build["width"],
-            class_names=config.class_names,
-            **config.build["options"],
-        )
-    except (LatentSmoothError, TypeError) as error:
-        raise CorruptArtifact(f"{folder / CONFIG_FILE} cannot be built: {error}") from error
     return model
 
 
-def _fill(model: LatentSmoothedClassifier, weights: dict[str, Tensor], path: Path) -> None:
-    expected = model.state_dict()
-    missing = sorted(set(expected) - set(weights))
-    surplus = sorted(set(weights) - set(expected))
-    if missing or surplus:
-        raise CorruptArtifact(
-            f"{path} does not fit its build: missing {missing[:3] or 'none'}, "
-            f"unexpected {surplus[:3] or 'none'}"
+def _outline(config: ArtifactConfig, path: Path) -> dict[str, Tensor]:
+    from latentsmooth.models.builds import outline_of
+
+    made = config.build or {}
+    try:
+        return outline_of(
+            made["name"],
+            num_classes=len(config.class_names),
+            image_shape=config.image_shape,
+            width=made["width"],
+            options=made["options"],
         )
-    for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape:
-            raise CorruptArtifact(
-                f"{path}: expected {name} of shape {tuple(expected[name].shape)}, "
-                f"got {tuple(tensor.shape)}"
-            )
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise CorruptArtifact(f"{path}: {name} holds values that are not finite")
-    model.load_state_dict(weights)
+    except _UNBUILDABLE as error:
+        raise CorruptArtifact(f"{path} cannot be built: {error}") from error
+
+
+def _build(config: ArtifactConfig, path: Path) -> LatentSmoothedClassifier:
+    from latentsmooth.models.builds import build_outlined
+
+    made = config.build or {}
+    try:
+        return build_outlined(
+            made["name"],
+            num_classes=len(config.class_names),
+            image_shape=config.image_shape,
+            latent_sigma=config.latent_sigma,
+            width=made["width"],
+            class_names=config.class_names,
+            options=made["options"],
+        )
+    except _UNBUILDABLE as error:
+        raise CorruptArtifact(f"{path} cannot be built: {error}") from error
+
+
+def _verify(model: LatentSmoothedClassifier, config: ArtifactConfig, path: Path) -> None:
+    """Check what the config states of the classifier against the classifier that was read."""
+    if model.latent_shape != config.latent_shape:
+        raise CorruptArtifact(
+            f"{path} states latent_shape {list(config.latent_shape)}, but the encoder gives "
+            f"{list(model.latent_shape)}"
+        )
+    try:
+        bound = model.lipschitz_bound
+        finite = _gives_finite_logits(model)
+    except (RuntimeError, ValueError, ArithmeticError) as error:
+        if isinstance(error, LatentSmoothError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CorruptArtifact(f"{path}: the encoder cannot be verified: {reason}") from error
+    if not math.isclose(bound, config.lipschitz_bound, rel_tol=BOUND_TOLERANCE):
+        raise CorruptArtifact(
+            f"{path} states lipschitz_bound {config.lipschitz_bound!r}, but the weights give "
+            f"{bound!r}"
+        )
+    if not finite:
+        raise CorruptArtifact(f"{path}: a gray image gets logits that are not finite")
+
+
+def _gives_finite_logits(model: LatentSmoothedClassifier) -> bool:
+    like = next(model.parameters(), torch.zeros(()))
+    gray = torch.full((1, *model.image_shape), 0.5, dtype=like.dtype, device=like.device)
+    with torch.no_grad(), evaluating(model):
+        return bool(model(gray).isfinite().all())

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.models.classifier import LatentSmoothedClassifier
 from latentsmooth.models.config import MAX_WIDTH
 from latentsmooth.models.families import BUILDS
-from latentsmooth.models.registry import Shape
+from latentsmooth.models.outline import outline
+from latentsmooth.models.registry import BuildEntry, Shape
 
-__all__ = ["build", "describe_builds", "list_builds"]
+__all__ = ["build", "build_outlined", "describe_builds", "list_builds", "outline_of"]
 
 
 def build(
@@ -35,8 +38,9 @@ def build(
         options: the build's own, see `describe_builds`.
 
     Raises:
-        ConfigurationError: for an unknown name or option, or a value out of range.
-        ShapeError: for an image too small.
+        ConfigurationError: for an unknown name or option, a value out of range, or a network too
+            large to be allocated (see `latentsmooth.models.outline`).
+        ShapeError: for an image too small or too large.
 
     Example:
         >>> model = build("lsrs-haar", num_classes=10, image_shape=(3, 32, 32),
@@ -46,6 +50,64 @@ def build(
         >>> model.lipschitz_bound
         1.0
     """
+    outline_of(name, num_classes=num_classes, image_shape=image_shape, width=width, options=options)
+    return build_outlined(
+        name,
+        num_classes=num_classes,
+        image_shape=image_shape,
+        latent_sigma=latent_sigma,
+        width=width,
+        class_names=class_names,
+        options=options,
+    )
+
+
+def build_outlined(
+    name: str,
+    *,
+    num_classes: int,
+    image_shape: Sequence[int],
+    latent_sigma: float,
+    width: float,
+    class_names: Sequence[str] | None,
+    options: dict[str, int],
+) -> LatentSmoothedClassifier:
+    """Do what `build` does, once `outline_of` has found the same build small enough."""
+    entry, shape = _checked(name, num_classes, image_shape, width, options)
+    encoder, head = entry.make(shape, num_classes, width, **options)
+    names = tuple(class_names) if class_names else tuple(str(n) for n in range(num_classes))
+    if len(names) != num_classes:
+        raise ConfigurationError(f"got {len(names)} class names for {num_classes} classes")
+    return LatentSmoothedClassifier(
+        encoder,
+        head,
+        latent_sigma=latent_sigma,
+        class_names=names,
+        image_shape=shape,
+        build={"name": name, "width": width, "options": dict(options)},
+    )
+
+
+def outline_of(
+    name: str,
+    *,
+    num_classes: int,
+    image_shape: Sequence[int],
+    width: float,
+    options: dict[str, int],
+) -> dict[str, Tensor]:
+    """Names, shapes and types of a build's tensors, none of them allocated.
+
+    Arguments are those of `build`, and so are the errors.
+    """
+    entry, shape = _checked(name, num_classes, image_shape, width, options)
+    return outline(entry, shape, num_classes, width, options)
+
+
+def _checked(
+    name: str, num_classes: int, image_shape: Sequence[int], width: float, options: dict[str, int]
+) -> tuple[BuildEntry, Shape]:
+    """The build of a name and the shape of its images, once all arguments are in range."""
     entry = BUILDS.get(name)
     if entry is None:
         raise ConfigurationError(f"unknown build {name!r}: use one of {', '.join(BUILDS)}")
@@ -65,19 +127,7 @@ def build(
         raise ConfigurationError(f"wanted width above 0 and at most {MAX_WIDTH}, got {width}")
     if num_classes < 2:
         raise ConfigurationError(f"wanted at least 2 classes, got {num_classes}")
-    shape: Shape = (image_shape[0], image_shape[1], image_shape[2])
-    encoder, head = entry.make(shape, num_classes, width, **options)
-    names = tuple(class_names) if class_names else tuple(str(n) for n in range(num_classes))
-    if len(names) != num_classes:
-        raise ConfigurationError(f"got {len(names)} class names for {num_classes} classes")
-    return LatentSmoothedClassifier(
-        encoder,
-        head,
-        latent_sigma=latent_sigma,
-        class_names=names,
-        image_shape=shape,
-        build={"name": name, "width": width, "options": dict(options)},
-    )
+    return entry, (image_shape[0], image_shape[1], image_shape[2])
 
 
 def list_builds() -> list[str]:

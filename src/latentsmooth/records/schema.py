@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 from scipy.special import ndtri
 
@@ -14,6 +14,7 @@ from latentsmooth.certification.encoding import EncoderPrecision
 from latentsmooth.certification.rules import rule_from_settings
 from latentsmooth.errors import ConfigurationError, LogError
 from latentsmooth.machine import ResolvedPrecision
+from latentsmooth.models.strict_json import strict_json
 from latentsmooth.records.fields import LineFields
 from latentsmooth.records.manifest import FORMAT, SCHEMA_VERSION, Manifest
 from latentsmooth.records.upgrading import upgraded_certificate, upgraded_manifest
@@ -33,15 +34,13 @@ _EXACT = ("fixed", "two-sided")
 
 
 def decode_line(raw: bytes) -> object:
-    """Parse one line as strict JSON (no NaN, no Infinity).
+    """Parse one line as strict JSON (no NaN, no Infinity, no key twice).
 
     Raises:
         ValueError: the bytes are not UTF-8 or not one JSON value.
     """
-    try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    value: object = strict_json(raw.decode("utf-8"))
+    return value
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -56,7 +55,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         content[name] = dict(content[name])
     content["deductions"] = asdict(manifest.deductions)
     line = _encode(content, "manifest")
-    manifest_from_json(decode_line(line), "manifest")
+    manifest_from_json(_read_back(line, "manifest"), "manifest")
     return line
 
 
@@ -69,7 +68,7 @@ def encode_certificate(certificate: Certificate, manifest: Manifest) -> bytes:
     where = f"certificate of image {certificate.index}"
     content = {field.name: getattr(certificate, field.name) for field in fields(Certificate)}
     line = _encode(content, where)
-    certificate_from_json(decode_line(line), manifest, where)
+    certificate_from_json(_read_back(line, where), manifest, where)
     return line
 
 
@@ -233,5 +232,8 @@ def _encode(content: Mapping[str, object], where: str) -> bytes:
     return text.encode("ascii") + b"\n"
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _read_back(line: bytes, where: str) -> object:
+    try:
+        return decode_line(line)
+    except ValueError as error:
+        raise LogError(f"{where}: could not be read back: {error}") from error

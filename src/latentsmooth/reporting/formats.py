@@ -127,8 +127,14 @@ def _csv(summaries: Sequence[LogSummary]) -> str:
     names = list(dict.fromkeys(name for record in records for name in record))
     writer = csv.DictWriter(target, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({key: _cell(value) for key, value in record.items()} for record in records)
     return target.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A text that a spreadsheet would run as a formula, kept a text by an apostrophe."""
+    runs = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
+    return f"'{value}" if runs else value
 
 
 def _json(summaries: Sequence[LogSummary]) -> str:

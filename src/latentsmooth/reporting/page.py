@@ -17,6 +17,8 @@ __all__ = ["html_page"]
 
 _CLASSES_SHOWN = 12
 _SERIES = 7
+_LONGEST = 4000
+"""Characters of a text: a log may come from anyone, a page must open."""
 
 
 def html_page(
@@ -165,4 +167,5 @@ def _class_list(names: Sequence[str]) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(plain(text))
+    cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return escape(plain(cut))
