@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtri
+from torch import nn
 
 from latentsmooth.certification import (
     NOTHING_DEDUCTED,
@@ -18,6 +21,7 @@ from latentsmooth.certification import (
     Deductions,
     FixedRule,
     LabelledTensor,
+    PreparedClassifier,
     SequentialRule,
     TwoSidedRule,
 )
@@ -173,3 +177,42 @@ def test_a_latent_near_the_edge_is_predicted_but_not_certified() -> None:
 def test_nothing_deducted_is_nothing() -> None:
     assert NOTHING_DEDUCTED.latent_slack == 0
     assert Deductions(encoder_rounding=0.1).latent_slack >= 0.2
+
+
+def test_an_image_out_of_range_loses_none_of_its_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PreparedClassifier, "burst", 4)
+    certifier = Certifier(HalfSpaceClassifier(factor=1.0))
+    far = certifier.prepared.lattice.certified_limit
+    certifier.prepared.encoder.factor = far * 1.01  # type: ignore[assignment]
+    images = [torch.full((1, 2, 2), value) for value in (0.5, 0.9, 1.0, 0.1)]
+    items = (LabelledTensor(image=image, index=place) for place, image in enumerate(images))
+    made = certifier.certify(items, FixedRule(n_select=10, n_estimate=10))
+    assert [next(made).index for _ in range(2)] == [0, 1]
+    with pytest.raises(DataError, match="can be added to them exactly"):
+        next(made)
+
+
+def test_threads_that_encode_in_float32_leave_the_process_as_it_was() -> None:
+    certifiers = [Certifier(HalfSpaceClassifier(), encoder_precision="float32") for _ in range(4)]
+    before = torch.backends.mkldnn.enabled
+    seen: list[bool] = []
+
+    class Watch(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(bool(torch.backends.mkldnn.enabled))
+            time.sleep(0.002)
+            seen.append(bool(torch.backends.mkldnn.enabled))
+            return images
+
+    def encode(certifier: Certifier) -> None:
+        object.__setattr__(certifier.prepared, "encoder", Watch())
+        for _ in range(10):
+            certifier.encode(torch.full((1, 2, 2), 0.5))
+
+    threads = [threading.Thread(target=encode, args=(each,)) for each in certifiers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [False] * 80
+    assert torch.backends.mkldnn.enabled == before

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
-from latentsmooth.certification import Deductions
+from latentsmooth.certification import Deductions, clopper_pearson_lower
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.records import Manifest
 
@@ -81,13 +80,15 @@ def abstention(index: int = 0, **changes: Any) -> Certificate:
 
 @st.composite
 def certificates(draw: st.DrawFn, index: int) -> Certificate:
-    p_lower = draw(st.floats(0.5, 1.0, exclude_min=True, exclude_max=True))
+    votes = draw(st.integers(5_200, 10_000))
+    most = clopper_pearson_lower(votes, 10_000, _MANIFEST.alpha)
+    p_lower = draw(st.floats(0.5, most, exclude_min=True))
     latent_radius = draw(st.floats(1e-9, 1.0)) * _MANIFEST.latent_sigma * float(ndtri(p_lower))
     candidate = draw(st.integers(0, 9))
     common: dict[str, Any] = {
         "label": draw(st.none() | st.integers(0, 9)),
         "candidate": candidate,
-        "votes": ((candidate, draw(st.integers(math.ceil(10_000 * p_lower), 10_000))),),
+        "votes": ((candidate, votes),),
         "seconds": draw(st.floats(0.0, 1e7)),
     }
     if draw(st.booleans()):

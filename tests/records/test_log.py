@@ -19,7 +19,18 @@ from latentsmooth.certification.certificate import Certificate
 from latentsmooth.certification.rules import Decide, FixedRule, SequentialRule, TwoSidedRule
 from latentsmooth.errors import LogError
 from latentsmooth.records import CertificateLog, Manifest, content, read_log
+from latentsmooth.smoothing import NOISE_DEFINITIONS
 from tests.records.makers import abstention, certificate, certificate_lists, manifest
+
+SMALL = {"n_select": 100, "n_estimate": 1000, "alpha": 0.001}
+SEQUENTIAL = {
+    "rule": "sequential",
+    "n_select": 100,
+    "n_max": 1000,
+    "alpha": 0.001,
+    "bound": "betting",
+    "miss": 0.01,
+}
 
 
 def written(path: Path, certificates: list[Certificate], start: Manifest | None = None) -> bytes:
@@ -266,7 +277,7 @@ def test_a_manifest_says_its_rule_and_batch(
         ({"seconds": 10**400}, "could not be read back: integer of 401 digits"),
         ({"rival_upper": 1.5}, r"'rival_upper' must be null or a number in \[0, 1\]"),
         ({"rival_upper": 0.2}, "'rival_upper' must be null under the rule 'fixed'"),
-        ({"votes": ((3, 8_999),)}, "'p_lower' must be at most the candidate's share of the votes"),
+        ({"votes": ((3, 8_999),)}, "'p_lower' must be at most what 8999 votes of 10000 prove"),
         ({"p_lower": 0.5}, "'p_lower' must be above one half"),
         ({"reason": 3}, "'reason' must be a string"),
         ({"n_used": 99}, "'n_used' must be the rule's 10100"),
@@ -531,3 +542,63 @@ def test_a_full_disk_leaves_a_whole_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert path.read_bytes() == before
     with pytest.raises(LogError, match="closed"):
         log.append(certificate(2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "claimed", "message"),
+    [
+        (
+            {"rule": {"rule": "two-sided", **SMALL, "rival_share": 0.5}},
+            {"p_lower": 0.5, "rival_upper": 0.0, "votes": ((3, 501), (1, 499))},
+            "'p_lower' must be at most what 501 votes of 1000 prove",
+        ),
+        (
+            {"rule": {"rule": "two-sided", **SMALL, "rival_share": 0.5}},
+            {"p_lower": 0.45, "rival_upper": 1e-9, "votes": ((3, 501), (1, 499))},
+            "'rival_upper' must be at least what 499 votes of 1000 leave",
+        ),
+        (
+            {"rule": {"rule": "fixed", **SMALL}},
+            {"p_lower": 1 - 2**-53, "votes": ((3, 1000),)},
+            "'p_lower' must be at most what 1000 votes of 1000 prove",
+        ),
+        (
+            {"rule": SEQUENTIAL | {"goal": "radius>=0.1"}},
+            {"p_lower": 0.99, "votes": ((3, 1),), "n_used": 101},
+            "'p_lower' must be at most what 1 votes of 1 prove",
+        ),
+        (
+            {"rule": SEQUENTIAL | {"goal": "decide"}},
+            {"p_lower": 0.1, "votes": ((3, 900),), "latent_radius": 0.1, "input_radius": 0.0},
+            "'latent_radius' must be 0 under the goal 'decide'",
+        ),
+    ],
+)
+def test_a_claim_beyond_its_votes_is_refused(
+    tmp_path: Path, changes: dict[str, Any], claimed: dict[str, Any], message: str
+) -> None:
+    base = {"latent_radius": 1e-9, "input_radius": 0.0, "n_used": 1100}
+    start = manifest(n_estimate=1000, **changes)
+    with (
+        CertificateLog.open(tmp_path / "log.jsonl", start) as log,
+        pytest.raises(LogError, match=message),
+    ):
+        log.append(certificate(0, **(base | claimed)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lattice_step": 0.0}, "'lattice_step' must be above 0"),
+        ({"lattice_step": 1.0}, "'deductions' must be a lattice_rounding of at least"),
+        (
+            {"noise": NOISE_DEFINITIONS["exact"]},
+            "'deductions' must be a total_variation above 0",
+        ),
+    ],
+)
+def test_a_manifest_that_deducts_too_little_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(LogError, match=message):
+        CertificateLog.open(tmp_path / "log.jsonl", manifest(**changes))

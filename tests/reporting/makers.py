@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from latentsmooth.certification import clopper_pearson_lower
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.records import CertificateLog, LogView, Manifest
 from tests.records.makers import abstention, certificate, manifest
 
-CERTAIN = math.nextafter(1.0, 0.0)  # allows every radius up to 8 sigma
+CERTAIN = clopper_pearson_lower(10_000, 10_000, 0.001)  # allows every radius up to 3.2 sigma
 HOSTILE = "<script>alert(1)</script>_$x$ & 100% | \\ [red]\x1b[2J"
 
 
@@ -66,8 +66,12 @@ def published(certificates: Sequence[Certificate] = EIGHT, *, name: str = "their
     return LogView(name=name, manifest=None, certificates=tuple(rows))
 
 
+WIDE = manifest(latent_sigma=0.7)
+"""Of noise wide enough for all radii of `EIGHT`."""
+
+
 def write_log(path: Path, certificates: Sequence[Certificate] = EIGHT) -> Path:
-    with CertificateLog.open(path, manifest()) as log:
+    with CertificateLog.open(path, WIDE) as log:
         for each in certificates:
             log.append(each)
     return path

@@ -9,7 +9,7 @@ import pytest
 from latentsmooth.errors import ConfigurationError, LogError
 from latentsmooth.records import write_tsv
 from latentsmooth.reporting import ReportFormat, read_logs, render, report, summarize
-from tests.reporting.makers import EIGHT, view, write_log
+from tests.reporting.makers import EIGHT, WIDE, view, write_log
 
 
 def test_a_report_mixes_formats_and_writes_what_it_returns(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_every_format(tmp_path: Path, format_name: ReportFormat) -> None:
     if format_name == "html":
         assert text.startswith("<!doctype html>")
     else:
-        assert text == render([summarize(view(), input_radii=[0, 0.2])], format_name)
+        assert text == render([summarize(view(start=WIDE), input_radii=[0, 0.2])], format_name)
 
 
 def test_radii_and_delta_reach_the_figures(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -64,6 +65,10 @@ def check_image(image: Tensor, image_shape: tuple[int, int, int]) -> None:
         )
 
 
+_SWITCHES = threading.Lock()
+"""The switches below are the process's: one thread at a time sets and resets them."""
+
+
 @contextlib.contextmanager
 def _ordinary_kernels(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
     """No TF32, and none of the libraries that may transform convolutions (Winograd, FFT).
@@ -73,15 +78,25 @@ def _ordinary_kernels(dtype: torch.dtype, device: torch.device) -> Iterator[None
     if dtype == torch.float64 and device.type == "cpu":
         yield
         return
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.backends.nnpack.flags(enabled=False))
+    with _SWITCHES, contextlib.ExitStack() as stack:
+        stack.enter_context(torch.backends.nnpack.flags(enabled=False))  # type: ignore[no-untyped-call,unused-ignore]
         _set(stack, torch.backends.mkldnn, "enabled", False)
         if device.type == "cuda":
             _set(stack, torch.backends.cudnn, "enabled", False)
-            _set(stack, torch.backends.cuda.matmul, "allow_tf32", False)
+            if dtype == torch.float32:
+                _without_tf32(stack)
         yield
 
 
-def _set(stack: contextlib.ExitStack, switches: Any, name: str, value: bool) -> None:
+def _without_tf32(stack: contextlib.ExitStack) -> None:
+    matmul = torch.backends.cuda.matmul
+    # Where one of torch's two interfaces was used, the other raises.
+    try:
+        _set(stack, matmul, "allow_tf32", False)
+    except RuntimeError:
+        _set(stack, matmul, "fp32_precision", "ieee")
+
+
+def _set(stack: contextlib.ExitStack, switches: Any, name: str, value: object) -> None:
     stack.callback(setattr, switches, name, getattr(switches, name))
     setattr(switches, name, value)

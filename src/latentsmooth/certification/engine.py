@@ -261,10 +261,9 @@ class Certifier:
             except Exception as error:
                 failure = error  # told when those before it are on their way
             if items:
-                latents = self.prepared.encode_checked(
-                    [item.image for item in items], certified=certified
-                )
-                yield from zip(items, latents, strict=True)
+                latents = self.prepared.encode_checked([item.image for item in items])
+                for item, latent in zip(items, latents, strict=True):
+                    yield item, self.prepared.lattice.rounded(latent, certified=certified)
             elif failure is None:
                 return
         raise failure

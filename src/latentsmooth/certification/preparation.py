@@ -91,24 +91,19 @@ class PreparedClassifier:
             DataError: for pixels that are not finite or outside [0, 1], or a latent out of range.
         """
         check_image(image, self.image_shape)
-        return self.encode_checked([image], certified=False)[0]
+        return self.lattice.rounded(self.encode_checked([image])[0], certified=False)
 
-    def encode_checked(self, images: Sequence[Tensor], *, certified: bool) -> Tensor:
+    def encode_checked(self, images: Sequence[Tensor]) -> Tensor:
         """Encode images that `check_image` let pass.
 
         Args:
             images: a few.
-            certified: whether the latents of an image's neighbours must be in range as well.
 
         Returns:
-            ``(images, *latent_shape)``, float32, on the lattice.
-
-        Raises:
-            DataError: for a latent out of range.
+            ``(images, *latent_shape)`` in ``encoder_dtype``, not yet on the lattice.
         """
         batch = torch.stack([image.to(self.device) for image in images])
-        latents = encode(self.encoder, batch, self.encoder_dtype)
-        return self.lattice.rounded(latents, certified=certified)
+        return encode(self.encoder, batch, self.encoder_dtype)
 
 
 def prepare_classifier(

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
 from latentsmooth.errors import ConfigurationError, UnverifiedModule
 from latentsmooth.lipschitz import rules as _rules  # noqa: F401  (fills the registry)
 from latentsmooth.lipschitz.baking import refuse_unstable
-from latentsmooth.lipschitz.modes import evaluating
+from latentsmooth.lipschitz.modes import evaluating, refuse_training, undisturbed
 from latentsmooth.lipschitz.observed import Observed, observe
 from latentsmooth.lipschitz.power import check_bound
 from latentsmooth.lipschitz.registry import Entry, find_entry, is_torch_layer, named, refuse_hooks
 from latentsmooth.lipschitz.rules.chains import chain
 from latentsmooth.lipschitz.rules.rounding import multiply_up
 from latentsmooth.lipschitz.traced import traced_bound
+from latentsmooth.orthogonal import ConcatenativeResidual, ConvexResidual, Parallel
 
 __all__ = ["ModuleBound", "chain_bound", "lipschitz_bound", "module_bounds", "observed_bounds"]
 
@@ -101,7 +101,9 @@ def module_bounds(
 
 def observed_bounds(module: nn.Module, observed: Observed | None) -> list[ModuleBound]:
     """`module_bounds` of a network that has been observed already."""
-    with evaluating(module), torch.no_grad():
+    devices = {tensor.device.type for tensor in (*module.parameters(), *module.buffers())}
+    with evaluating(module), undisturbed(devices):
+        refuse_training(module)
         return _links(_Walk(observed).bound(module, ""))
 
 
@@ -138,6 +140,8 @@ class _Walk:
                 f"{named(module, path)} lengthens its input in place, where other branches may "
                 "still read it; use inplace=False"
             )
+        if entry is not None and entry.composite and not entry.users and entry.rule is not chain:
+            self._refuse_overwriting(module, path, children)
         if entry is not None and entry.users and self.observed is not None:
             for shape in self.observed.shapes(module):
                 check_bound(self.observed.copy_of(module), shape[1:], bound, named(module, path))
@@ -150,6 +154,19 @@ class _Walk:
             tuple(children.parts.values()),
             is_chain,
         )
+
+    def _refuse_overwriting(self, module: nn.Module, path: str, children: _Children) -> None:
+        """Raise where a branch writes into the input that the other paths read."""
+        ours = isinstance(module, Parallel | ConvexResidual | ConcatenativeResidual)
+        for name in children.parts:
+            branch = module.get_submodule(name)
+            # As at construction; it may have been switched since.
+            flagged = ours and any(getattr(each, "inplace", False) for each in branch.modules())
+            if flagged or (self.observed is not None and self.observed.writes(branch)):
+                raise UnverifiedModule(
+                    f"{named(module, path)}: its part {name} ({type(branch).__name__}) writes into "
+                    "its input, which the other paths read; let it work on a copy"
+                )
 
     def _by_operations(self, module: nn.Module, path: str, children: _Children) -> float:
         name = named(module, path)

@@ -1,8 +1,9 @@
-"""What shapes a network's modules are called with, seen by running a copy once."""
+"""What a network's modules are called with and write into, seen by running a copy once."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from latentsmooth.errors import ShapeError, UnverifiedModule
+from latentsmooth.lipschitz.modes import undisturbed
 from latentsmooth.lipschitz.operations import Refusal
+from latentsmooth.lipschitz.written import Kept
 
 __all__ = ["Observed", "observe"]
 
@@ -36,6 +39,7 @@ class Observed:
                 )
         self.batch = 0
         self._shapes: dict[int, dict[tuple[int, ...], None]] = {}
+        self._writing: set[int] = set()
         self._copies: dict[int, nn.Module] = {id(each): each for each in module.modules()}
         self._is_copy = is_copy
         self.network: nn.Module = module
@@ -54,22 +58,43 @@ class Observed:
         """A copy of one of the network's modules, for whatever is to be done with it."""
         return _copied(module, {}) if self._is_copy else self._copies[id(module)]
 
+    def writes(self, module: nn.Module) -> bool:
+        """Whether a module of the original network was seen to write into its input."""
+        return id(self._copies.get(id(module))) in self._writing
+
     def run(self, image: Tensor) -> None:
-        """Run the copy, noting shapes."""
+        """Run the copy, noting shapes and what is written into."""
+        paths = {id(each): path for path, each in self.network.named_modules()}
+        entered: list[tuple[nn.Module, list[Kept]]] = []
 
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
             if len(given) == 1:
                 self._shapes.setdefault(id(module), {})[tuple(given[0].shape)] = None
+            _refuse_disturbed(module, paths[id(module)], given)
+            entered.append((module, [Kept(value) for value in given]))
+
+        def compare(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+            while entered:
+                called, given = entered.pop()
+                if called is not module:
+                    continue  # It raised, and somebody caught that.
+                if any(kept.written() for kept in given):
+                    self._writing.add(id(module))
+                break
+            _refuse_disturbed(module, paths[id(module)], [])
 
         hooks = [
-            each.register_forward_pre_hook(note, with_kwargs=True)
+            hook
             for each in self.network.modules()
+            for hook in (
+                each.register_forward_pre_hook(note, with_kwargs=True),
+                each.register_forward_hook(compare, with_kwargs=True),
+            )
         ]
         self._shapes.clear()
         try:
-            with torch.no_grad():
-                self.network(image)
+            self.network(image)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -77,7 +102,7 @@ class Observed:
 
 
 def observe(module: nn.Module, input_shape: Sequence[int], *, is_copy: bool = False) -> Observed:
-    """Run a copy of a network on grey images of a shape.
+    """Run a copy of a network on smooth images of a shape.
 
     Args:
         module: the network.
@@ -92,9 +117,12 @@ def observe(module: nn.Module, input_shape: Sequence[int], *, is_copy: bool = Fa
     observed = Observed(module, is_copy=is_copy)
     # Two images show where samples are mixed; a network that takes only one has none to mix.
     for batch in (2, 1):
-        image = torch.full((batch, *input_shape), 0.5, dtype=dtype, device=like.device)
         try:
-            observed.run(image)
+            with undisturbed([like.device.type]):
+                # Uneven, so that whatever is written shows.
+                line = torch.linspace(0.25, 0.75, max(1, math.prod(input_shape)), dtype=dtype)
+                image = line.reshape(1, *input_shape).repeat(batch, *[1] * len(input_shape))
+                observed.run(image.to(like.device))
         except ShapeError:
             if batch == 1:
                 raise
@@ -106,6 +134,15 @@ def observe(module: nn.Module, input_shape: Sequence[int], *, is_copy: bool = Fa
         else:
             break
     return observed
+
+
+def _refuse_disturbed(module: nn.Module, path: str, given: Sequence[Tensor]) -> None:
+    """Raise where a module runs in training mode, or in narrower arithmetic than its input's."""
+    name = f"{path or 'the module'} ({type(module).__name__})"
+    if module.training:
+        raise UnverifiedModule(f"{name} is switched to training mode while the network runs")
+    if any(torch.is_autocast_enabled(value.device.type) for value in given):
+        raise UnverifiedModule(f"{name} is run under autocast, which narrows what it computes")
 
 
 def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:

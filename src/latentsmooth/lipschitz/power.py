@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from latentsmooth.errors import ShapeError, UnverifiedModule
 from latentsmooth.lipschitz.baking import fix_weights
+from latentsmooth.lipschitz.modes import undisturbed
+from latentsmooth.lipschitz.written import Kept
 from latentsmooth.orthogonal.cached import BuiltWeight
 
 __all__ = ["TOLERANCE", "check_bound", "lipschitz_lower_bound"]
@@ -96,12 +98,29 @@ def check_bound(
     Raises:
         UnverifiedModule: naming both figures.
     """
+    _refuse_writing(module, input_shape, name)
     found = lipschitz_lower_bound(module, input_shape, points=points, iterations=iterations)
     if not found <= bound * (1 + TOLERANCE):
         raise UnverifiedModule(
             f"{name} is said to have a Lipschitz constant of at most {bound!r}, but at an input of "
             f"shape {tuple(input_shape)} it stretches a direction by {found!r}"
         )
+
+
+def _refuse_writing(module: nn.Module, input_shape: Sequence[int], name: str) -> None:
+    """Raise where a module writes into its input, which whoever calls it may go on to read."""
+    prepared = _as_shipped(module)
+    generator = torch.Generator().manual_seed(0)
+    with undisturbed():
+        kept = Kept(_point(input_shape, 0, generator))
+        try:
+            prepared(kept.value)
+        except (RuntimeError, ValueError, TypeError, IndexError):
+            return  # Said by what comes next.
+        if kept.written():
+            raise UnverifiedModule(
+                f"{name} writes into its input, which others may read; let it work on a copy"
+            )
 
 
 def _as_shipped(module: nn.Module) -> nn.Module:

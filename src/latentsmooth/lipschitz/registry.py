@@ -59,6 +59,8 @@ CALLING = {
     "_compiled_call_impl",
     "_wrapped_call_impl",
 }
+# A switch of its own may leave a layer in training mode.
+SWITCHING = {"eval", "train"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,8 @@ def inherits(kind: type, base: type) -> bool:
         for name, value in vars(layer).items()
         if callable(value) and name not in HARMLESS
     }
-    return all(getattr(kind, name, None) is getattr(base, name, None) for name in own | CALLING)
+    kept = own | CALLING | SWITCHING
+    return all(getattr(kind, name, None) is getattr(base, name, None) for name in kept)
 
 
 def _global_hooks() -> bool:

@@ -14,14 +14,18 @@ from latentsmooth.errors import ConfigurationError, UnverifiedModule
 from latentsmooth.lipschitz import functional as _functional  # noqa: F401  (fills the table)
 from latentsmooth.lipschitz import rearranging as _rearranging  # noqa: F401  (likewise)
 from latentsmooth.lipschitz.baking import fix_weights
+from latentsmooth.lipschitz.modes import undisturbed
+from latentsmooth.lipschitz.registry import rule_of
 from latentsmooth.lipschitz.rules.rounding import multiply_up
 from latentsmooth.lipschitz.tracked import (
     Recording,
     Refusal,
     TrackedTensor,
     keeps_tracked,
+    narrows,
     plain,
 )
+from latentsmooth.lipschitz.written import Kept
 
 __all__ = ["PassOn", "followed", "traced_bound"]
 
@@ -103,7 +107,7 @@ def followed(
 
     Args:
         module: a private copy in evaluation mode.
-        inputs: of one run, batch first; what works in place overwrites it.
+        inputs: of one run, batch first; left as they are.
         path: the module's place in the network, for messages.
         recording: of this run.
         pass_on: gives gain and error of a child's result, from the child's name, its input, and
@@ -117,8 +121,11 @@ def followed(
     """
     name = _named(module, path)
     try:
-        with torch.no_grad(), _children_as_steps(module, recording, pass_on):
-            tracked = recording.track(inputs, 1.0)
+        with (
+            undisturbed([inputs.device.type]),
+            _children_as_steps(module, recording, pass_on),
+        ):
+            tracked = recording.track(inputs.clone(), 1.0)
             recording.source = tracked
             result = module.forward(tracked)
     except (UnverifiedModule, ConfigurationError):
@@ -181,28 +188,40 @@ def _compare(
 def _children_as_steps(module: nn.Module, recording: Recording, pass_on: PassOn) -> Iterator[None]:
     """Let children run on ordinary tensors; their results are tracked again by their bounds."""
     names = {id(child): name for name, child in module.named_modules() if child is not module}
-    entered: list[tuple[nn.Module, TrackedTensor, Tensor, int]] = []
+    entered: list[tuple[nn.Module, TrackedTensor, Kept]] = []
+
+    def check_mode(child: nn.Module) -> None:
+        if child.training:
+            raise recording.refusal(names[id(child)], "is switched to training mode")
 
     def enter(child: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        check_mode(child)
         given = [value for value in (*args, *kwargs.values()) if recording.owns(value)]
         if len(given) != 1 or len(args) + len(kwargs) != 1:
             # Joins such as weighted sums: their operations are followed like the module's own.
             return None
         value = given[0]
-        entered.append((child, value, plain(value).clone(), _version(value)))
+        if torch.is_autocast_enabled(value.device.type):
+            raise recording.refusal(names[id(child)], "is run under autocast, which narrows it")
+        entered.append((child, value, Kept(plain(value))))
         return plain(args), plain(kwargs)
 
     def leave(child: nn.Module, args: Any, kwargs: Any, result: Any) -> Any:
+        check_mode(child)
         if not entered or entered[-1][0] is not child:
             return None
-        _, value, inputs, version = entered.pop()
+        _, value, kept = entered.pop()
         name = names[id(child)]
         if not isinstance(result, Tensor):
             raise recording.refusal(name, f"gives a {type(result).__name__}; wanted one tensor")
-        gain, error = pass_on(name, inputs, value._gain, value._error)
+        if narrows(result.dtype, [value]):
+            raise recording.refusal(name, f"rounds its input to {result.dtype}")
+        gain, error = pass_on(name, kept.before, value._gain, value._error)
         recording.log.append((name, "", gain))
-        if _version(value) != version:
-            recording.spoil(value, error)
+        if kept.written():
+            if not _may_overwrite(child):
+                raise recording.refusal(name, "writes into its input; let it work on a copy")
+            return recording.overwrite(name, result, value, gain, error)
         return recording.wrap(name, result, gain, error)
 
     hooks = []
@@ -217,7 +236,8 @@ def _children_as_steps(module: nn.Module, recording: Recording, pass_on: PassOn)
             hook.remove()
 
 
-def _version(value: TrackedTensor) -> int:
-    """Counts what is written into a tensor's memory, where torch does."""
-    ordinary = plain(value)
-    return 0 if ordinary.is_inference() else int(ordinary._version)
+def _may_overwrite(child: nn.Module) -> bool:
+    """Whether a child is one of torch's activations, whose result is all that it writes."""
+    entry = rule_of(child)
+    known = entry is not None and not entry.users and not entry.composite
+    return known and getattr(child, "inplace", False) is True

@@ -16,7 +16,7 @@ from latentsmooth.lipschitz.operations import Call, Operation, Refusal, find_ope
 from latentsmooth.lipschitz.rules.rounding import root_of_squares_up
 from latentsmooth.lipschitz.static import CONSTANTS, STATIC, STATIC_METHODS
 
-__all__ = ["Recording", "Refusal", "TrackedTensor", "keeps_tracked", "plain"]
+__all__ = ["Recording", "Refusal", "TrackedTensor", "keeps_tracked", "narrows", "plain"]
 
 HERE = Path(__file__).parent
 
@@ -114,7 +114,7 @@ class Recording:
         if operation.in_place and not isinstance(subject, TrackedTensor):
             raise self.refusal(name, "writes what depends on the input into a constant")
         result = self._plainly(func, args, kwargs)
-        if isinstance(result, Tensor) and _rounds(result.dtype, args, kwargs):
+        if isinstance(result, Tensor) and narrows(result.dtype, (args, kwargs)):
             raise self.refusal(name, f"rounds its input to {result.dtype}")
         call = Call(
             name=name,
@@ -131,9 +131,7 @@ class Recording:
         if operation.overwrites(args, kwargs):
             if not isinstance(subject, TrackedTensor):
                 raise self.refusal(name, "writes what depends on the input into a constant")
-            if _layout(result) != _layout(subject):
-                raise self.refusal(name, "changes the shape of a tensor in place")
-            return self._overwrite(name, subject, gain, error)
+            return self.overwrite(name, result, subject, gain, error)
         return self.wrap(name, result, gain, error)
 
     def refusal(self, operation: str, reason: str) -> Refusal:
@@ -164,13 +162,6 @@ class Recording:
             return type(result)(self.wrap(name, part, gain, error) for part in result)
         raise self.refusal(name, f"gives a {type(result).__name__}")
 
-    def spoil(self, changed: Tensor, error: float) -> None:
-        """Count the error of what was written into a tensor's memory by an unwatched child."""
-        place = _memory(changed)
-        for other in self._others(place):
-            other._error = root_of_squares_up(other._error, error)
-            self._measure(other)
-
     def _measure(self, value: TrackedTensor) -> None:
         value._length = 0.0 if self._rounding is None else self._rounding.length(plain(value))
 
@@ -178,11 +169,16 @@ class Recording:
         found = [reference() for reference in self._live]
         return [each for each in found if each is not None and _memory(each) == place]
 
-    def _overwrite(
-        self, name: str, subject: TrackedTensor, gain: float, error: float
+    def overwrite(
+        self, name: str, result: Tensor, subject: TrackedTensor, gain: float, error: float
     ) -> TrackedTensor:
-        """Other names for the same memory now see old entries, new ones, or some of each."""
+        """Note what was written over all of a tensor.
+
+        Other names for the same memory now see old entries, new ones, or some of each.
+        """
         place = _memory(subject)
+        if _layout(result) != _layout(subject) or _memory(result) != place:
+            raise self.refusal(name, "changes the shape of a tensor in place")
         if self.source is not None and place == _memory(self.source):
             whole = subject.numel() == self.source.numel()
             if gain > 1 or not whole:
@@ -223,9 +219,9 @@ def _flat(value: Any) -> Iterable[Any]:
         yield value
 
 
-def _rounds(dtype: torch.dtype, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether a floating dtype does not hold every value of the tracked arguments."""
-    found = [each for each in _flat((args, kwargs)) if isinstance(each, TrackedTensor)]
+def narrows(dtype: torch.dtype, values: Any) -> bool:
+    """Whether a floating dtype does not hold every value of a structure's tracked tensors."""
+    found = [each for each in _flat(values) if isinstance(each, TrackedTensor)]
     if not dtype.is_floating_point:
         return dtype.itemsize < max(each.dtype.itemsize for each in found)
     return any(torch.promote_types(each.dtype, dtype) != dtype for each in found)

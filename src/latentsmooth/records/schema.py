@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, get_args
 
-from scipy.special import ndtri
-
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.certification.encoding import EncoderPrecision
 from latentsmooth.certification.rules import rule_from_settings
 from latentsmooth.errors import ConfigurationError, LogError
 from latentsmooth.machine import ResolvedPrecision
 from latentsmooth.models.strict_json import strict_json
+from latentsmooth.records.consistency import check_certificate, check_deductions
 from latentsmooth.records.fields import LineFields
 from latentsmooth.records.manifest import FORMAT, SCHEMA_VERSION, Manifest
 from latentsmooth.records.upgrading import upgraded_certificate, upgraded_manifest
@@ -27,10 +26,6 @@ __all__ = [
     "encode_manifest",
     "manifest_from_json",
 ]
-
-_BOUND_SLACK = 1 + 1e-9
-_EXACT = ("fixed", "two-sided")
-"""Rules that draw all they may."""
 
 
 def decode_line(raw: bytes) -> object:
@@ -122,6 +117,7 @@ def manifest_from_json(content: object, where: str) -> Manifest:
         created=line.time("created"),
     )
     _check_rule(manifest, line)
+    check_deductions(manifest, line)
     return manifest
 
 
@@ -151,7 +147,7 @@ def certificate_from_json(content: object, manifest: Manifest, where: str) -> Ce
         reason=line.text("reason"),
         seconds=line.number("seconds", at_least=0.0),
     )
-    _check_consistent(certificate, manifest, line)
+    check_certificate(certificate, manifest, line)
     return certificate
 
 
@@ -167,61 +163,6 @@ def _check_rule(manifest: Manifest, line: LineFields) -> None:
     ):
         if getattr(manifest, name) != value:
             line.fail(name, f"the rule's {value!r}")
-
-
-def _check_consistent(certificate: Certificate, manifest: Manifest, line: LineFields) -> None:
-    if certificate.prediction not in (None, certificate.candidate):
-        line.fail("prediction", f"the candidate {certificate.candidate} or null")
-    if certificate.abstained and certificate.latent_radius:
-        line.fail("latent_radius", "0 where the prediction is null")
-    if certificate.abstained and certificate.input_radius:
-        line.fail("input_radius", "0 where the prediction is null")
-    slack = manifest.deductions.latent_slack
-    most = max(0.0, certificate.latent_radius * _BOUND_SLACK - slack) / manifest.lipschitz_bound
-    if certificate.input_radius > most * _BOUND_SLACK:
-        formula = "(latent_radius - latent_slack) / lipschitz_bound"
-        line.fail("input_radius", f"at most {formula} = {most!r}")
-    if certificate.alpha != manifest.alpha:
-        line.fail("alpha", f"the manifest's {manifest.alpha!r}")
-    if certificate.n_select != manifest.n_select:
-        line.fail("n_select", f"the manifest's {manifest.n_select}")
-    budget = manifest.n_select + manifest.n_estimate
-    rule = str(manifest.rule["rule"])
-    if rule in _EXACT and certificate.n_used != budget:
-        line.fail("n_used", f"the rule's {budget}")
-    if not certificate.n_select <= certificate.n_used <= budget:
-        line.fail("n_used", f"at least n_select = {certificate.n_select}, at most {budget}")
-    if certificate.rival_upper is not None and rule != "two-sided":
-        line.fail("rival_upper", f"null under the rule {rule!r}")
-    _check_radius(certificate, manifest, line)
-    estimated = certificate.n_used - certificate.n_select
-    if sum(count for _, count in certificate.votes) > estimated:
-        line.fail("votes", f"counts of {estimated} estimation samples")
-    share = dict(certificate.votes).get(certificate.candidate, 0) / max(1, estimated)
-    if not certificate.abstained and certificate.p_lower > share:
-        line.fail("p_lower", f"at most the candidate's share of the votes, {share:g}")
-
-
-def _check_radius(certificate: Certificate, manifest: Manifest, line: LineFields) -> None:
-    if certificate.abstained:
-        return
-    if certificate.latent_radius == 0 and manifest.rule.get("goal") == "decide":
-        return  # a class without a radius
-    apart = manifest.deductions.total_variation
-    lower, rival = certificate.p_lower - apart, certificate.rival_upper
-    if rival is None:
-        if lower <= 0.5:
-            line.fail("p_lower", "above one half where there is a radius")
-        most, formula = manifest.latent_sigma * float(ndtri(lower)), "sigma * Phi^-1(p_lower)"
-    else:
-        rival += apart
-        if lower <= rival:
-            line.fail("p_lower", f"above rival_upper = {rival!r} where there is a radius")
-        spread = float(ndtri(lower)) - float(ndtri(rival))
-        most = manifest.latent_sigma / 2 * spread
-        formula = "sigma/2 * (Phi^-1(p_lower) - Phi^-1(rival_upper))"
-    if certificate.latent_radius > most * _BOUND_SLACK:
-        line.fail("latent_radius", f"at most {formula} = {most!r}")
 
 
 def _encode(content: Mapping[str, object], where: str) -> bytes:

@@ -17,7 +17,12 @@ from latentsmooth.orthogonal import (
     OrthogonalConvTranspose3d,
 )
 
-__all__ = ["convolution_bound", "plain_convolution", "transposed_convolution"]
+__all__ = [
+    "circular_stride",
+    "convolution_bound",
+    "plain_convolution",
+    "transposed_convolution",
+]
 
 OrthogonalLayer = (
     OrthogonalConv1d
@@ -56,10 +61,7 @@ def plain_convolution(module: Convolution, bound_of: BoundOf) -> float:
         )
     weight, stride = module.weight.detach(), tuple(module.stride)
     if module.padding_mode == "circular":
-        stride = tuple(
-            _circular_step(module, weight.shape[2 + axis], axis, bound_of.input_shapes)
-            for axis in range(len(stride))
-        )
+        stride = circular_stride(module, bound_of.input_shapes)
     return convolution_bound(weight, stride, dilation=tuple(module.dilation), groups=module.groups)
 
 
@@ -72,6 +74,19 @@ def transposed_convolution(module: TransposedConvolution) -> float:
         dilation=tuple(module.dilation),
         groups=module.groups,
     )
+
+
+def circular_stride(
+    module: Convolution, shapes: frozenset[tuple[int, ...]]
+) -> tuple[int, ...]:
+    """The stride to count with where padding is circular.
+
+    Args:
+        module: the convolution.
+        shapes: of its inputs, batch first; empty where not known.
+    """
+    taps = module.weight.shape[2:]
+    return tuple(_circular_step(module, taps[axis], axis, shapes) for axis in range(len(taps)))
 
 
 def _circular_step(

@@ -42,6 +42,11 @@ def batch_norm(module: BatchNorm) -> float:
             "without running statistics it divides by a deviation that it computes from the input "
             "itself, even in evaluation; use track_running_stats=True"
         )
+    if bool((module.running_var < 0).any()):
+        raise UnverifiedModule(
+            "its running variance has negative entries, which cancel against eps so that rounding "
+            "is lengthened without limit"
+        )
     variance = module.running_var.detach().to("cpu", torch.float64) + module.eps
     if not bool((variance > 0).all()):
         return float("inf")

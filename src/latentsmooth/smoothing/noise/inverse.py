@@ -67,6 +67,7 @@ def inverse_table(ratio: float) -> InverseTable:
     if not SMALLEST_RATIO <= ratio <= LARGEST_RATIO:
         raise ConfigurationError(f"wanted sigma / step from 2**10 to 2**20, got {ratio}")
     counts = _counts(ratio)
+    rounding = len(counts) * 2.0 ** -(_WORD + 2)
     total = int(counts.sum())  # below 2**64 by far
     counts[0] += np.uint64((1 << _WORD) - total) if total <= 1 << _WORD else np.uint64(0)
     if total > 1 << _WORD:
@@ -75,7 +76,6 @@ def inverse_table(ratio: float) -> InverseTable:
     thresholds = cumulative[cumulative < np.uint64(1 << _WORD)].astype(np.int64)
     places = np.arange(1 << _GUIDE, dtype=np.int64) << (_WORD - _GUIDE)
     guide = np.append(np.searchsorted(thresholds, places, side="right"), len(thresholds))
-    rounding = len(thresholds) * 2.0 ** -(_WORD + 2)
     return InverseTable(
         thresholds=torch.from_numpy(thresholds),
         guide=torch.from_numpy(guide.astype(np.int32)),
