@@ -274,7 +274,7 @@ def test_a_manifest_says_its_rule_and_batch(
         ({"input_radius": 0.33}, "'input_radius' must be at most \\(latent_radius - "),
         ({"alpha": 0.0}, r"'alpha' must be a number in \(0, 1\)"),
         ({"seconds": "fast"}, "'seconds' must be a number"),
-        ({"seconds": 10**400}, "could not be read back: integer of 401 digits"),
+        ({"seconds": 10**400}, "could not be read back: integer of 401 digits; at most 100"),
         ({"rival_upper": 1.5}, r"'rival_upper' must be null or a number in \[0, 1\]"),
         ({"rival_upper": 0.2}, "'rival_upper' must be null under the rule 'fixed'"),
         ({"votes": ((3, 8_999),)}, "'p_lower' must be at most what 8999 votes of 10000 prove"),
@@ -602,3 +602,11 @@ def test_a_manifest_that_deducts_too_little_is_refused(
 ) -> None:
     with pytest.raises(LogError, match=message):
         CertificateLog.open(tmp_path / "log.jsonl", manifest(**changes))
+
+
+def test_seeds_are_as_long_as_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    start = manifest(seed=2**256 - 1)
+    with CertificateLog.open(path, start) as log:
+        log.append(certificate(0))
+    assert read_log(path) == (start, [certificate(0)])

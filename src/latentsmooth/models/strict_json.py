@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import Any
 
 __all__ = ["MAX_DEPTH", "strict_json"]
 
 MAX_DEPTH = 32
 """Deepest nesting that is read."""
-_MAX_DIGITS = 19
-"""Of an integer: every 64-bit one fits."""
 
 
-def strict_json(text: str) -> Any:
+def strict_json(text: str, *, digits: int = 19) -> Any:
     """Parse JSON, refusing what Python's reader lets pass.
 
-    Refused are a key given twice, NaN and infinities (also as 1e999), integers beyond 64 bits,
-    text with lone surrogates (no file could hold it), and nesting deeper than `MAX_DEPTH`.
+    Refused are a key given twice, NaN and infinities (also as 1e999), long integers, text with lone
+    surrogates (no file could hold it), and nesting deeper than `MAX_DEPTH`.
+
+    Args:
+        text: one JSON value.
+        digits: of an integer, at most; every one of 64 bits with a sign has 19.
 
     Raises:
         ValueError: with a short text that says what is wrong and holds nothing of the file but a
@@ -34,7 +37,7 @@ def strict_json(text: str) -> Any:
         value = json.loads(
             text,
             object_pairs_hook=_mapping,
-            parse_int=_integer,
+            parse_int=partial(_integer, most=digits),
             parse_float=_number,
             parse_constant=_constant,
         )
@@ -55,9 +58,9 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _integer(digits: str) -> int:
-    if len(digits.lstrip("-")) > _MAX_DIGITS:
-        raise ValueError(f"integer of {len(digits)} digits; at most {_MAX_DIGITS} are read")
+def _integer(digits: str, *, most: int) -> int:
+    if len(digits.lstrip("-")) > most:
+        raise ValueError(f"integer of {len(digits)} digits; at most {most} are read")
     return int(digits)
 
 

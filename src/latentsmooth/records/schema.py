@@ -27,6 +27,9 @@ __all__ = [
     "manifest_from_json",
 ]
 
+_DIGITS = 100
+"""Of a seed, at most: whatever a generator of secrets gives."""
+
 
 def decode_line(raw: bytes) -> object:
     """Parse one line as strict JSON (no NaN, no Infinity, no key twice).
@@ -34,7 +37,7 @@ def decode_line(raw: bytes) -> object:
     Raises:
         ValueError: the bytes are not UTF-8 or not one JSON value.
     """
-    value: object = strict_json(raw.decode("utf-8"))
+    value: object = strict_json(raw.decode("utf-8"), digits=_DIGITS)
     return value
 
 
