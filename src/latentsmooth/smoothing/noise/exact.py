@@ -7,33 +7,19 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from latentsmooth.smoothing.noise.filler import ExactFiller, refuse_bad_rows
+from latentsmooth.smoothing.noise.filler import ExactFiller
 from latentsmooth.smoothing.noise.inverse import InverseTable, inverse_table
-from latentsmooth.smoothing.noise.reference import BLOCKS, WORD, philox
+from latentsmooth.smoothing.noise.reference import BLOCKS, WORD, ReferenceFiller, philox
 
 __all__ = ["ExactReferenceFiller"]
 
-_ELEMENTS_AT_ONCE = 1 << 16
 
-
-class ExactReferenceFiller(ExactFiller):
+class ExactReferenceFiller(ExactFiller, ReferenceFiller):
     """Keyed noise by a binary search of every element, a few rows at a time."""
 
-    name = "reference"
-
-    def _fill(
-        self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float, step: float
-    ) -> None:
-        plan = plan.to(out.device)
-        refuse_bad_rows(plan, slots=len(latents))
-        thresholds = _thresholds(inverse_table(latent_sigma / step), out.device)
-        rows = max(1, _ELEMENTS_AT_ONCE // out.shape[1])
-        for start in range(0, len(out), rows):
-            part = plan[start : start + rows]
-            offsets = _offsets(part, out.shape[1], thresholds)
-            noisy = latents[part[:, 0].clamp(min=0)] + offsets.to(torch.float32) * step
-            noisy[part[:, 0] < 0] = 0.0
-            out[start : start + rows] = noisy.to(out.dtype)
+    def _noise(self, plan: Tensor, size: int, latent_sigma: float, step: float) -> Tensor:
+        thresholds = _thresholds(inverse_table(latent_sigma / step), plan.device)
+        return _offsets(plan, size, thresholds).to(torch.float32) * step
 
 
 @lru_cache(maxsize=4)

@@ -97,18 +97,8 @@ class NativeFiller(NoiseFiller):
         self._native.run("latentsmooth_fill", out, latents, plan, latent_sigma, magnet)
 
 
-class NativeExactFiller(ExactFiller):
-    """The same of grade exact, by a short search of a table.
-
-    Raises:
-        BuildError: where there is no working compiler.
-    """
-
-    name = "native"
-
-    def __init__(self, device: torch.device) -> None:
-        super().__init__(device)
-        self._native = _Native()
+class NativeExactFiller(ExactFiller, NativeFiller):
+    """The same of grade exact, by a short search of a table."""
 
     def _fill(
         self, out: Tensor, latents: Tensor, plan: Tensor, latent_sigma: float, step: float

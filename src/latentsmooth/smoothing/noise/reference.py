@@ -47,16 +47,19 @@ class ReferenceFiller(NoiseFiller):
     ) -> None:
         plan = plan.to(out.device)
         refuse_bad_rows(plan, slots=len(latents))
-        sigma = torch.tensor(latent_sigma, dtype=torch.float32, device=out.device)
-        magnet = rounding_magnet(step)
         rows = max(1, _ELEMENTS_AT_ONCE // out.shape[1])
         for start in range(0, len(out), rows):
             part = plan[start : start + rows]
-            normals = _normals(part, out.shape[1])
-            noise = (normals * sigma + magnet) - magnet
+            noise = self._noise(part, out.shape[1], latent_sigma, step)
             noisy = latents[part[:, 0].clamp(min=0)] + noise
             noisy[part[:, 0] < 0] = 0.0
             out[start : start + rows] = noisy.to(out.dtype)
+
+    def _noise(self, plan: Tensor, size: int, latent_sigma: float, step: float) -> Tensor:
+        """What is added to each row's latent: ``(rows, size)`` float32."""
+        sigma = torch.tensor(latent_sigma, dtype=torch.float32, device=plan.device)
+        magnet = rounding_magnet(step)
+        return (_normals(plan, size) * sigma + magnet) - magnet
 
 
 def _normals(plan: Tensor, size: int) -> Tensor:
