@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
+from latentsmooth.lipschitz import ordinary_kernels
 
 __all__ = ["PIXEL_SLACK", "EncoderPrecision", "check_image", "encode", "encoder_dtype"]
 
@@ -44,7 +43,11 @@ def encode(encoder: nn.Module, images: Tensor, dtype: torch.dtype) -> Tensor:
     Returns:
         ``(batch, *latent_shape)`` in ``dtype``.
     """
-    with torch.autocast(images.device.type, enabled=False), _ordinary_kernels(dtype, images.device):
+    device = images.device
+    # Float64 has none of the other kernels on a CPU.
+    plain = dtype == torch.float64 and device.type == "cpu"
+    kernels = contextlib.nullcontext() if plain else ordinary_kernels(device)
+    with torch.autocast(device.type, enabled=False), kernels:
         latents: Tensor = encoder(images.to(dtype))
     return latents.contiguous()
 
@@ -63,40 +66,3 @@ def check_image(image: Tensor, image_shape: tuple[int, int, int]) -> None:
             f"expected raw pixels in [0, 1], got values from {low:g} to {high:g}; the radius is "
             "over pixels, so do not normalise images beforehand"
         )
-
-
-_SWITCHES = threading.Lock()
-"""The switches below are the process's: one thread at a time sets and resets them."""
-
-
-@contextlib.contextmanager
-def _ordinary_kernels(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
-    """No TF32, and none of the libraries that may transform convolutions (Winograd, FFT).
-
-    Their errors are beyond the bound of a sum of products. Float64 has neither on a CPU.
-    """
-    if dtype == torch.float64 and device.type == "cpu":
-        yield
-        return
-    with _SWITCHES, contextlib.ExitStack() as stack:
-        stack.enter_context(torch.backends.nnpack.flags(enabled=False))  # type: ignore[no-untyped-call,unused-ignore]
-        _set(stack, torch.backends.mkldnn, "enabled", False)
-        if device.type == "cuda":
-            _set(stack, torch.backends.cudnn, "enabled", False)
-            if dtype == torch.float32:
-                _without_tf32(stack)
-        yield
-
-
-def _without_tf32(stack: contextlib.ExitStack) -> None:
-    matmul = torch.backends.cuda.matmul
-    # Where one of torch's two interfaces was used, the other raises.
-    try:
-        _set(stack, matmul, "allow_tf32", False)
-    except RuntimeError:
-        _set(stack, matmul, "fp32_precision", "ieee")
-
-
-def _set(stack: contextlib.ExitStack, switches: Any, name: str, value: object) -> None:
-    stack.callback(setattr, switches, name, getattr(switches, name))
-    setattr(switches, name, value)

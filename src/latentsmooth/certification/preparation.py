@@ -147,6 +147,8 @@ def prepare_classifier(
     grey = torch.full((1, *image_shape), 0.5, device=device)
     with torch.autocast(device.type, enabled=False):
         head = simplified_head(head, encode(encoder, grey, dtype)[0].float())
+    # After both have run: a forward may switch as well.
+    _check_modes(encoder, head)
     bound = max(bound, lipschitz_bound(encoder, input_shape=image_shape))
     error = rounding_bound(
         encoder, input_shape=image_shape, dtype=dtype, low=-PIXEL_SLACK, high=1 + PIXEL_SLACK
@@ -171,6 +173,17 @@ def prepare_classifier(
         device=device,
         image_shape=image_shape,
     )
+
+
+def _check_modes(encoder: nn.Module, head: nn.Module) -> None:
+    """Raise where a part that runs is in training mode, whatever was switched to evaluation."""
+    for which, network in (("encoder", encoder), ("head", head)):
+        for path, part in network.named_modules():
+            if part.training:
+                raise ConfigurationError(
+                    f"the {which}'s {path or 'network'} ({type(part).__name__}) is in training "
+                    "mode although it was switched to evaluation: wanted its train() to switch it"
+                )
 
 
 def _short(value: float) -> float:

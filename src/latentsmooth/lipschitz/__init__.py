@@ -4,7 +4,7 @@ from latentsmooth.lipschitz.audit import AuditRow, audit
 from latentsmooth.lipschitz.baking import bake
 from latentsmooth.lipschitz.bound import ModuleBound, chain_bound, lipschitz_bound, module_bounds
 from latentsmooth.lipschitz.declared import DeclaredLipschitz, declare_lipschitz
-from latentsmooth.lipschitz.modes import evaluating
+from latentsmooth.lipschitz.modes import evaluating, ordinary_kernels
 from latentsmooth.lipschitz.power import lipschitz_lower_bound
 from latentsmooth.lipschitz.registry import (
     BoundOf,
@@ -34,6 +34,7 @@ __all__ = [
     "lipschitz_bound",
     "lipschitz_lower_bound",
     "module_bounds",
+    "ordinary_kernels",
     "register_composite_rule",
     "register_rounding_rule",
     "register_rule",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -69,10 +70,17 @@ def undisturbed(devices: Iterable[str] = ()) -> Iterator[None]:
         yield
 
 
+_SWITCHES = threading.RLock()
+"""The switches below are the process's: one thread at a time sets and resets them."""
+
+
 @contextmanager
 def ordinary_kernels(device: torch.device) -> Iterator[None]:
-    """Switch off TF32 and the libraries that may narrow or transform what they compute."""
-    with contextlib.ExitStack() as stack:
+    """Switch off TF32 and the libraries that may narrow or transform (Winograd, FFT) what they do.
+
+    Their errors are beyond those of sums of products that `rounding_bound` is about.
+    """
+    with _SWITCHES, contextlib.ExitStack() as stack:
         stack.enter_context(torch.backends.nnpack.flags(enabled=False))
         _set(stack, torch.backends.mkldnn, "enabled", False)
         if device.type == "cuda":
@@ -80,7 +88,8 @@ def ordinary_kernels(device: torch.device) -> Iterator[None]:
             matmul = torch.backends.cuda.matmul
             try:
                 _set(stack, matmul, "fp32_precision", "ieee")
-            except (AttributeError, RuntimeError):  # before PyTorch 2.9
+            except (AttributeError, RuntimeError):
+                # Before PyTorch 2.9, and where its older interface was used.
                 _set(stack, matmul, "allow_tf32", False)
         yield
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from latentsmooth.errors import ShapeError, UnverifiedModule
 from latentsmooth.lipschitz.modes import undisturbed
 from latentsmooth.lipschitz.operations import Refusal
-from latentsmooth.lipschitz.written import Kept
+from latentsmooth.lipschitz.registry import rule_of
+from latentsmooth.lipschitz.written import Kept, Settings
 
 __all__ = ["Observed", "observe"]
 
@@ -66,12 +67,14 @@ class Observed:
         """Run the copy, noting shapes and what is written into."""
         paths = {id(each): path for path, each in self.network.named_modules()}
         entered: list[tuple[nn.Module, list[Kept]]] = []
+        settings = Settings(self.network)
+        refused: list[str] = []  # kept, because the network may catch what is raised
 
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
             if len(given) == 1:
                 self._shapes.setdefault(id(module), {})[tuple(given[0].shape)] = None
-            _refuse_disturbed(module, paths[id(module)], given)
+            refused.extend(_disturbed(module, paths[id(module)], given))
             entered.append((module, [Kept(value) for value in given]))
 
         def compare(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
@@ -79,10 +82,13 @@ class Observed:
                 called, given = entered.pop()
                 if called is not module:
                     continue  # It raised, and somebody caught that.
+                entry = rule_of(module)
+                if entry is not None:  # What it does to itself its rule is about.
+                    (settings.keep_alone if entry.composite else settings.keep)(module)
                 if any(kept.written() for kept in given):
                     self._writing.add(id(module))
                 break
-            _refuse_disturbed(module, paths[id(module)], [])
+            refused.extend(_disturbed(module, paths[id(module)], []))
 
         hooks = [
             hook
@@ -95,9 +101,15 @@ class Observed:
         self._shapes.clear()
         try:
             self.network(image)
+            for each in self.network.modules():
+                if rule_of(each) is not None and settings.changed_alone(each):
+                    name = f"{paths[id(each)] or 'the module'} ({type(each).__name__})"
+                    refused.append(f"{name} is changed by what calls it, past its rule")
         finally:
             for hook in hooks:
                 hook.remove()
+            if refused:
+                raise UnverifiedModule(refused[0])
         self.batch = len(image)
 
 
@@ -123,6 +135,8 @@ def observe(module: nn.Module, input_shape: Sequence[int], *, is_copy: bool = Fa
                 line = torch.linspace(0.25, 0.75, max(1, math.prod(input_shape)), dtype=dtype)
                 image = line.reshape(1, *input_shape).repeat(batch, *[1] * len(input_shape))
                 observed.run(image.to(like.device))
+        except UnverifiedModule:
+            raise
         except ShapeError:
             if batch == 1:
                 raise
@@ -136,13 +150,13 @@ def observe(module: nn.Module, input_shape: Sequence[int], *, is_copy: bool = Fa
     return observed
 
 
-def _refuse_disturbed(module: nn.Module, path: str, given: Sequence[Tensor]) -> None:
-    """Raise where a module runs in training mode, or in narrower arithmetic than its input's."""
+def _disturbed(module: nn.Module, path: str, given: Sequence[Tensor]) -> Iterator[str]:
+    """Why a module's call is not what rules are about: its mode, or narrower arithmetic."""
     name = f"{path or 'the module'} ({type(module).__name__})"
     if module.training:
-        raise UnverifiedModule(f"{name} is switched to training mode while the network runs")
+        yield f"{name} is in training mode while the network runs, although it was switched off"
     if any(torch.is_autocast_enabled(value.device.type) for value in given):
-        raise UnverifiedModule(f"{name} is run under autocast, which narrows what it computes")
+        yield f"{name} is run under autocast, which narrows what it computes"
 
 
 def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:

@@ -25,7 +25,7 @@ from latentsmooth.lipschitz.tracked import (
     narrows,
     plain,
 )
-from latentsmooth.lipschitz.written import Kept
+from latentsmooth.lipschitz.written import Kept, Settings
 
 __all__ = ["PassOn", "followed", "traced_bound"]
 
@@ -188,6 +188,7 @@ def _compare(
 def _children_as_steps(module: nn.Module, recording: Recording, pass_on: PassOn) -> Iterator[None]:
     """Let children run on ordinary tensors; their results are tracked again by their bounds."""
     names = {id(child): name for name, child in module.named_modules() if child is not module}
+    settings = Settings(module)
     entered: list[tuple[nn.Module, TrackedTensor, Kept]] = []
 
     def check_mode(child: nn.Module) -> None:
@@ -201,6 +202,8 @@ def _children_as_steps(module: nn.Module, recording: Recording, pass_on: PassOn)
             # Joins such as weighted sums: their operations are followed like the module's own.
             return None
         value = given[0]
+        if settings.changed(child):
+            raise recording.refusal(names[id(child)], "is changed by what the module does")
         if torch.is_autocast_enabled(value.device.type):
             raise recording.refusal(names[id(child)], "is run under autocast, which narrows it")
         entered.append((child, value, Kept(plain(value))))
@@ -214,6 +217,7 @@ def _children_as_steps(module: nn.Module, recording: Recording, pass_on: PassOn)
         name = names[id(child)]
         if not isinstance(result, Tensor):
             raise recording.refusal(name, f"gives a {type(result).__name__}; wanted one tensor")
+        settings.keep(child)  # Its own business: its rule is about it.
         if narrows(result.dtype, [value]):
             raise recording.refusal(name, f"rounds its input to {result.dtype}")
         gain, error = pass_on(name, kept.before, value._gain, value._error)
@@ -231,6 +235,8 @@ def _children_as_steps(module: nn.Module, recording: Recording, pass_on: PassOn)
             hooks.append(child.register_forward_hook(leave, with_kwargs=True))
     try:
         yield
+        if any(settings.changed(child) for child in module.children()):
+            raise Refusal("changes its children")
     finally:
         for hook in hooks:
             hook.remove()

@@ -68,6 +68,23 @@ class Arithmetic:
             return math.inf
         return divide_up(relative, math.nextafter(1 - relative, 0) if relative else 1.0)
 
+    def is_ordinary(self, *constants: float | Tensor) -> bool:
+        """Whether constants, and their inverses, are normal numbers or zero.
+
+        Others are rounded to the dtype with any relative error, or flushed to zero.
+
+        Example:
+            >>> narrow = Arithmetic.of(torch.float32)
+            >>> narrow.is_ordinary(0.0, -3.0), narrow.is_ordinary(1e-40), narrow.is_ordinary(3e38)
+            (True, False, False)
+        """
+        for constant in constants:
+            sizes = torch.as_tensor(constant).detach().to("cpu", torch.float64).abs()
+            within = (sizes >= self.smallest) & (sizes <= 1 / self.smallest)
+            if not bool((within | (sizes == 0)).all()):
+                return False
+        return True
+
     def gammas(self, roundings: Tensor) -> Tensor:
         """`gamma` of many counts, in float64, rounded up."""
         relative = roundings.double() * self.unit

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from latentsmooth.errors import ConfigurationError, UnverifiedModule
 from latentsmooth.lipschitz.bound import ModuleBound, lipschitz_bound, observed_bounds
 from latentsmooth.lipschitz.declared import ASSUMED_UNITS
+from latentsmooth.lipschitz.modes import ordinary_kernels, refuse_training, undisturbed
 from latentsmooth.lipschitz.observed import observe
 from latentsmooth.lipschitz.operations import Refusal
 from latentsmooth.lipschitz.registry import named, rule_of
@@ -96,12 +97,10 @@ def rounding_bound(
     like = next((each for each in (*running.parameters(), *running.buffers())), torch.empty(0))
     middle = torch.full((1, *input_shape), (low + high) / 2, dtype=dtype, device=like.device)
     walk = _Walk(bounds, arithmetic)
-    with (
-        torch.inference_mode(False),
-        torch.no_grad(),
-        torch.autocast(like.device.type, enabled=False),
-    ):
+    # What the kernels of the middle image err by beyond the bound would be missing from it.
+    with undisturbed([like.device.type]), ordinary_kernels(like.device):
         made = walk.follow(running, "", middle, spread=_radius(middle, low, high))
+        refuse_training(running)
     reach = add_up(
         length(made.outputs),
         multiply_up(made.gain, _radius(middle, low, high)),
@@ -120,6 +119,7 @@ class _Walk:
 
     def follow(self, module: nn.Module, path: str, inputs: Tensor, *, spread: float) -> Outcome:
         """What a module makes of a set of inputs."""
+        refuse_training(module, path)
         entry = find_rounding(module)
         part = _Part(self, module, path, inputs, spread)
         if entry is None and rule_of(module) is None:

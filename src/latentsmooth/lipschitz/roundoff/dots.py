@@ -27,7 +27,8 @@ def dot_products(step: Step, weights: Tensor, bias: Tensor | None) -> float:
     .. math:: |fl(w \cdot x + b) - (w \cdot x + b)| \le \gamma_{k+1} |w| \cdot |x| + \gamma_k |b|,
 
     one rounding less without a bias. Products with zeros, of weights or of padding, are exact,
-    and so is a single product with a power of two. Over all rows the l2 norm is at most that of
+    and so is a single product with a power of two that does not underflow. Each product and each
+    sum may underflow, whatever the weight. Over all rows the l2 norm is at most that of
     the matrix of the ``gamma |w|`` times the norm of ``x``.
 
     Args:
@@ -65,7 +66,9 @@ def dot_products(step: Step, weights: Tensor, bias: Tensor | None) -> float:
     reach = multiply_up(times_power_of_two(widen(sums, roundings=weights[0].numel()), exponent), 2)
     if not add_up(multiply_up(reach, step.norm), step.output_norm) < step.arithmetic.largest:
         return math.inf
-    return add_up(error, step.underflow(float(roundings.max()) if roundings.numel() else 0.0))
+    # So many products and sums an entry, and a factor for the roundings that follow them.
+    most = float(counts.max()) if counts.numel() else 0.0
+    return add_up(error, step.underflow(4 * most))
 
 
 def nonnegative_norm(matrices: Tensor) -> float:

@@ -84,6 +84,11 @@ class Performed:
             return torch.equal(constant.to(dtype).to(constant.dtype), constant)
         return bool(float(torch.tensor(constant, dtype=dtype)) == constant)
 
+    def is_ordinary(self, *constants: Any) -> bool:
+        """Whether constants are so large, and so small, that they round like other numbers."""
+        given = [each for each in constants if not self.call.varies(each)]
+        return self.arithmetic.is_ordinary(*given)
+
 
 Rule = Callable[..., float]
 _RULES: dict[Callable[..., float], Rule] = {}
@@ -147,20 +152,23 @@ def _sum(done: Performed, tensor: Any, other: Any, *, alpha: Any = 1) -> float:
         error = add_up(error, multiply_up(step.arithmetic.gamma(3), size, terms))
     for constant in (tensor, other):
         if not done.holds(constant):
-            error = add_up(error, multiply_up(2 * step.unit, done.stretched(constant)))
+            rounded = multiply_up(2 * step.unit, done.stretched(constant))
+            error = add_up(error, rounded, step.underflow(1))
     return error
 
 
 @_rounds(operations.product)
 def _product(done: Performed, tensor: Any, other: Any) -> float:
     step = done.step(done.varying(tensor, other))
+    if not done.is_ordinary(tensor, other):
+        return math.inf
     return step.of_output(1 if done.holds(tensor, other) else 2)
 
 
 @_rounds(operations.quotient)
 def _quotient(done: Performed, tensor: Any, other: Any, **kwargs: Any) -> float:
     """Perhaps a product with the rounded inverse."""
-    return done.step(tensor).of_output(3)
+    return done.step(tensor).of_output(3) if done.is_ordinary(other) else math.inf
 
 
 @_rounds(operations.slope_one)
@@ -187,16 +195,21 @@ def _limits(done: Performed, tensor: Tensor, *settings: Any, **named: Any) -> fl
     if done.holds(*numbers):
         return 0.0
     largest = max(abs(number) for number in numbers)
-    return done.step(tensor).each(multiply_up(done.arithmetic.unit, largest))
+    step = done.step(tensor)
+    return add_up(step.each(multiply_up(step.unit, largest)), step.underflow(1))
 
 
 @_rounds(operations.leaky_relu)
-def _leaky(done: Performed, tensor: Tensor, *args: Any, **kwargs: Any) -> float:
-    return done.step(tensor).of_output(2)
+def _leaky(
+    done: Performed, tensor: Tensor, negative_slope: float = 0.01, inplace: bool = False
+) -> float:
+    return done.step(tensor).of_output(2) if done.is_ordinary(negative_slope) else math.inf
 
 
 @_rounds(operations.elu)
 def _elu(done: Performed, tensor: Tensor, alpha: float = 1.0, inplace: bool = False) -> float:
+    if not done.is_ordinary(alpha):
+        return math.inf
     return exponential_rounding(done.step(tensor), abs(alpha))
 
 

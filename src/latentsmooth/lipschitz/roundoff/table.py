@@ -88,7 +88,7 @@ class Step:
     def of_input(self, roundings: float, *, factor: float = 1.0) -> float:
         """Error of results with so many roundings relative to ``factor`` times the input."""
         total = multiply_up(self.arithmetic.gamma(roundings), factor, self.norm)
-        return add_up(total, self.underflow(roundings))
+        return add_up(total, self.underflow(2 * roundings))
 
     def of_output(self, roundings: float) -> float:
         """Error of results each entry of which carries so many relative roundings."""
@@ -97,7 +97,7 @@ class Step:
             return math.inf
         # The exact result in the middle is as much longer than the computed one.
         middle = divide_up(relative, math.nextafter(1 - relative, 0)) if relative else 0.0
-        return add_up(multiply_up(middle, self.output_norm), self.underflow(roundings))
+        return add_up(multiply_up(middle, self.output_norm), self.underflow(2 * roundings))
 
     def of_both(self, units: float) -> float:
         """Error of so many units of the input times the Lipschitz bound, and of the result."""

@@ -76,9 +76,7 @@ def transposed_convolution(module: TransposedConvolution) -> float:
     )
 
 
-def circular_stride(
-    module: Convolution, shapes: frozenset[tuple[int, ...]]
-) -> tuple[int, ...]:
+def circular_stride(module: Convolution, shapes: frozenset[tuple[int, ...]]) -> tuple[int, ...]:
     """The stride to count with where padding is circular.
 
     Args:

@@ -43,7 +43,11 @@ def exact(module: Any, step: Step) -> float:
 def soft_huber(module: Any, step: Step) -> float:
     """``d (sqrt(1 + (z / d)^2) - 1)``: a root of at most ``1 + |z| / d``, a dozen units off."""
     size = abs(float(module.delta))
-    if not size > 0 or not (step.norm / size) ** 2 < step.arithmetic.largest:
+    if (
+        not size > 0
+        or not step.arithmetic.is_ordinary(size)
+        or not (step.norm / size) ** 2 < step.arithmetic.largest
+    ):
         return math.inf
     return add_up(step.of_input(16), step.each(multiply_up(16 * step.unit, size, 1 + 2**-10)))
 

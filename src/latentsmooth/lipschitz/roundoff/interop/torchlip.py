@@ -36,7 +36,9 @@ register_rounding_rule(
 )
 def sorting(module: Any, step: Step) -> float:
     """Exact, but for the layer's factor."""
-    return 0.0 if math.frexp(_factor(module))[0] == 0.5 else step.of_output(2)
+    if not step.arithmetic.is_ordinary(_factor(module)):
+        return math.inf
+    return 0.0 if _factor(module) == 1.0 else step.of_output(2)
 
 
 @register_rounding_rule(_activation.LPReLU)
@@ -61,6 +63,8 @@ def scaled_average(module: Any, step: Step) -> float:
     sizes = getattr(module, "kernel_size", None)
     if sizes is not None:
         window = sizes**2 if isinstance(sizes, int) else math.prod(sizes)
+    if not step.arithmetic.is_ordinary(_factor(module)):
+        return math.inf
     factor = multiply_up(root_up(float(window)), _factor(module), 1 + 2**-50)
     return mean_rounding(step, window, further=4, factor=factor)
 
@@ -70,7 +74,10 @@ def norms_of_windows(module: Any, step: Step) -> float:
     """Powers of one half of means of squares, which may underflow, times the window's size."""
     sizes = getattr(module, "kernel_size", step.inputs.shape[-2:])
     window = sizes**2 if isinstance(sizes, int) else math.prod(sizes)
-    if not step.norm**2 < step.arithmetic.largest:
+    if (
+        not step.arithmetic.is_ordinary(_factor(module))
+        or not step.norm**2 < step.arithmetic.largest
+    ):
         return math.inf
     lost = root_up(multiply_up(float(window) * (window + 8), step.arithmetic.smallest))
     return add_up(step.of_output(window // 2 + 24), step.each(2 * lost * _factor(module)))
@@ -91,6 +98,8 @@ def batch_scaling(module: Any, step: Step) -> float:
         scale = abs(float(module.get_scaling(training=False)))
     positions = root_up(step.outputs.numel() / max(1, mean.numel()))
     sizes = add_up(step.norm, multiply_up(length(mean), positions))
+    if not step.arithmetic.is_ordinary(scale):
+        return math.inf
     scaled = multiply_up(step.arithmetic.gamma(3), scale, sizes)
     return add_up(scaled, step.of_output(2), step.underflow(4))
 
@@ -98,7 +107,10 @@ def batch_scaling(module: Any, step: Step) -> float:
 @register_rounding_rule(_normalization.ScaleBiasLayer)
 def scale_and_shift(module: Any, step: Step) -> float:
     """``x s + b``."""
-    scaled = multiply_up(step.arithmetic.gamma(3), abs(float(module.scalar)), step.norm)
+    scale = abs(float(module.scalar))
+    if not step.arithmetic.is_ordinary(scale):
+        return math.inf
+    scaled = multiply_up(step.arithmetic.gamma(3), scale, step.norm)
     return add_up(scaled, step.of_output(2), step.underflow(4))
 
 

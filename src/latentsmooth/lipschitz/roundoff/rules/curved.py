@@ -6,6 +6,8 @@ unit roundoffs; those that PyTorch uses on CPUs and GPUs state less.
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 from latentsmooth.lipschitz.roundoff.table import Step, register_rounding_rule
@@ -40,8 +42,11 @@ def piecewise(module: nn.Module, step: Step) -> float:
 @register_rounding_rule(nn.CELU, nn.ELU, nn.SELU)
 def exponential(module: nn.CELU | nn.ELU | nn.SELU, step: Step) -> float:
     """``alpha (exp(x) - 1)`` below zero: a difference of numbers of at most one."""
-    # SELU's own constants are below 1.76 together.
-    return exponential_rounding(step, 1.76 if isinstance(module, nn.SELU) else abs(module.alpha))
+    if isinstance(module, nn.SELU):
+        return exponential_rounding(step, 1.76)  # its own constants together
+    if not step.arithmetic.is_ordinary(module.alpha):
+        return math.inf
+    return exponential_rounding(step, abs(module.alpha))
 
 
 def relative_rounding(step: Step) -> float:

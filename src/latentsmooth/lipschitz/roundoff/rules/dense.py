@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from latentsmooth.lipschitz.roundoff.dots import dot_products
 from latentsmooth.lipschitz.roundoff.table import Step, register_rounding_rule
+from latentsmooth.lipschitz.rules.convolution import circular_stride
 from latentsmooth.orthogonal import (
     OrthogonalConv1d,
     OrthogonalConv2d,
@@ -47,8 +48,14 @@ def linear(module: nn.Linear | OrthogonalLinear, step: Step) -> float:
 )
 def convolution(module: Convolution, step: Step) -> float:
     """Padding repeats pixels or adds zeros, both exactly."""
+    stride = tuple(module.stride)
+    if getattr(module, "padding_mode", "") == "circular" and isinstance(
+        module, nn.Conv1d | nn.Conv2d | nn.Conv3d
+    ):
+        # Phases of the stride stay apart only where it divides the image.
+        stride = circular_stride(module, frozenset({tuple(step.inputs.shape)}))
     return convolution_rounding(
-        step, module.weight, module.bias, module.stride, module.dilation, module.groups
+        step, module.weight, module.bias, stride, module.dilation, module.groups
     )
 
 

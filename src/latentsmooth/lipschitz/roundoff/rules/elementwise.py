@@ -58,7 +58,9 @@ def hard_tanh(module: nn.Hardtanh, step: Step) -> float:
     """The limits may have been rounded to the dtype."""
     largest = max(abs(module.min_val), abs(module.max_val))
     exactly = all(_is_held(limit, step) for limit in (module.min_val, module.max_val))
-    return 0.0 if exactly else step.each(multiply_up(step.unit, largest))
+    if exactly:
+        return 0.0
+    return add_up(step.each(multiply_up(step.unit, largest)), step.underflow(1))
 
 
 @register_rounding_rule(Center, ChannelScale, nn.PReLU)
@@ -70,19 +72,20 @@ def one_rounding(module: nn.Module, step: Step) -> float:
 @register_rounding_rule(nn.LeakyReLU)
 def leaky(module: nn.LeakyReLU, step: Step) -> float:
     """A product with a number that is rounded to the dtype first."""
-    return step.of_output(2)
+    return step.of_output(2) if step.arithmetic.is_ordinary(module.negative_slope) else math.inf
 
 
 @register_rounding_rule(nn.Softshrink)
 def soft_shrink(module: nn.Softshrink, step: Step) -> float:
     """A difference with a number that is rounded to the dtype first."""
-    return add_up(step.of_output(1), step.each(multiply_up(2 * step.unit, abs(module.lambd))))
+    shift = step.each(multiply_up(2 * step.unit, abs(module.lambd)))
+    return add_up(step.of_output(1), shift, step.underflow(1))
 
 
 @register_rounding_rule(ChannelNormalize)
 def channel_normalize(module: ChannelNormalize, step: Step) -> float:
     """A difference and a quotient, which may be a product with a rounded inverse."""
-    return step.of_output(3)
+    return step.of_output(3) if step.arithmetic.is_ordinary(module.std) else math.inf
 
 
 @register_rounding_rule(HouseholderActivation)
@@ -112,16 +115,24 @@ def batch_norm(module: BatchNorm, step: Step) -> float:
     if module.running_mean is None or module.running_var is None:
         return math.inf
     variance = module.running_var.detach().to("cpu", torch.float64) + module.eps
+    if module.eps != 0 and not step.arithmetic.is_ordinary(module.eps):
+        return math.inf
+    if not bool((variance >= step.arithmetic.smallest).all()):
+        return math.inf
     scale = variance.rsqrt() * (1 + 2**-48)
     if module.weight is not None:
         scale = scale * module.weight.detach().to("cpu", torch.float64).abs()
-    shift = module.running_mean.detach().to("cpu", torch.float64).abs() * scale
+    mean = module.running_mean.detach().to("cpu", torch.float64).abs()
+    shift = mean * scale
     if module.bias is not None:
         shift = shift + module.bias.detach().to("cpu", torch.float64).abs()
     positions = root_up(step.outputs.numel() / max(1, shift.numel()))
     constant = multiply_up(length(shift), positions, 1 + 2**-48)
     sizes = add_up(multiply_up(float(scale.max()), step.norm), constant)
-    return add_up(multiply_up(step.arithmetic.gamma(16), sizes), step.underflow(16))
+    # The scale itself may underflow, times the input minus the mean.
+    reach = add_up(step.norm, multiply_up(length(mean), positions))
+    lost = multiply_up(16 * step.arithmetic.smallest, reach)
+    return add_up(multiply_up(step.arithmetic.gamma(16), sizes), lost, step.underflow(16))
 
 
 def _is_held(value: float, step: Step) -> bool:

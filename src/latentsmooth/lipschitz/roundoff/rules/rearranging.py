@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from latentsmooth.lipschitz.roundoff.table import Step, register_rounding_rule
-from latentsmooth.lipschitz.rules.rounding import multiply_up
+from latentsmooth.lipschitz.rules.rounding import add_up, multiply_up
 from latentsmooth.orthogonal import (
     ChannelShuffle,
     InvertibleDownsample,
@@ -57,4 +57,6 @@ def constant_pad(
 ) -> float:
     """The constant may have been rounded to the dtype."""
     held = float(torch.tensor(module.value, dtype=step.inputs.dtype)) == module.value
-    return 0.0 if held else step.each(multiply_up(step.unit, abs(module.value)))
+    if held:
+        return 0.0
+    return add_up(step.each(multiply_up(step.unit, abs(module.value))), step.underflow(1))
