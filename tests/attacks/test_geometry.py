@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +105,14 @@ def test_points_inside_are_inside_in_exact_arithmetic(radius: float, seed: int) 
     assert (distances(clean, points).numpy() >= lengths).all()
     if 1e-4 < radius < 1:
         assert (lengths > 0.98 * radius).all()
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 0.7])
+def test_distances_are_rounded_up_however_many_pixels(value: float) -> None:
+    count = 3 * 2048 * 2048
+    far = float(distances(torch.zeros(1, count), torch.full((1, count), value)))
+    exact = count * Fraction(float(np.float32(value))) ** 2
+    assert exact <= Fraction(far) ** 2 <= exact * (1 + Fraction(1, 10**8))
 
 
 def test_distances_want_points_of_one_shape() -> None:

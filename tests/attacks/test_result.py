@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,48 @@ def test_json_comes_back() -> None:
 def test_other_files_are_refused(text: str) -> None:
     with pytest.raises(DataError):
         images_from_json(text, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seconds": "x"}, "wanted seconds as a number, got str"),
+        ({"seconds": -1}, "wanted seconds as a finite number"),
+        ({"input_radius": 10**400}, "integer of 401 digits"),
+        ({"attacked_radius": 10**99}, None),
+        ({"prediction": True}, "wanted prediction as a whole number"),
+        ({"label": 0.5}, "wanted label as a whole number"),
+        ({"answers": None}, "wanted answers as a whole number"),
+        ({"inside": []}, "wanted an object, got list"),
+        ({"flip": {}}, "KeyError"),
+        ({"flip": {"votes": 3}}, "wanted a list, got int"),
+        ({"flip": {"votes": [[1]]}}, "not enough values"),
+        ({"flip": {"votes": [[1, "2"]]}}, "wanted votes as a whole number"),
+        ({"seconds": float("nan")}, "NaN is not JSON"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_entries_of_another_kind_are_refused(change: dict[str, Any], message: str | None) -> None:
+    content = json.loads(MIXED.to_json())
+    content["images"][1].update(change)
+    if message is None:
+        assert images_from_json(json.dumps(content), {})[1].attacked_radius == 1e99
+        return
+    with pytest.raises(DataError, match=message):
+        images_from_json(json.dumps(content), {})
+
+
+def test_a_log_of_another_program_is_told() -> None:
+    then = {"noise_definition": "torch.normal_", "lattice_step": 0.0, "deductions": {}}
+    now = {**then, "noise_definition": "philox", "lattice_step": 1e-9}
+    made = report(image(1, flip=None))
+    for program, told in ((now, True), (then, False)):
+        notes = " ".join(
+            summary_notes(replace(made, log={**made.log, **then}, program={"seed": 1, **program}))
+        )
+        assert (
+            "another program than the one attacked: noise definition, lattice step" in notes
+        ) == told
 
 
 def test_notes_name_the_falsified_and_other_versions() -> None:

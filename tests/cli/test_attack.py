@@ -7,10 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 from scipy.special import ndtri
 
 from latentsmooth.certification.bounds import input_radius
 from latentsmooth.cli.main import main
+from latentsmooth.images import load_images
+from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records import read_log
 from latentsmooth.records.log import CertificateLog
 
@@ -84,6 +88,61 @@ def test_a_control_succeeds_where_it_flips(
     assert main(attack(log, model, "--no-beyond", "--control=10")) == 0
     assert "flipped within 10 times their radius" in capsys.readouterr().out
     assert main(attack(log, model, "--no-beyond", "--control=0.01")) == 1
+
+
+def test_a_control_does_not_excuse_a_false_log(
+    model: Path, lies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(attack(lies, model, "--no-beyond", "--control=2")) == 1
+    assert "FALSIFIED" in capsys.readouterr().out
+
+
+def test_a_control_may_be_beyond_all_bounds(model: Path, log: Path, tmp_path: Path) -> None:
+    output = tmp_path / "attack.json"
+    assert main(attack(log, model, "--images=1", "--control=1e308", f"--output={output}")) == 0
+    [row] = json.loads(output.read_text("utf-8"))["images"]
+    assert row["attacked_radius"] == pytest.approx(28.0, rel=1e-5)
+
+
+def test_data_without_splits_are_attacked(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = load_images("fashion-mini", limit=10)
+    for name in images.class_names:
+        (tmp_path / "data" / name.replace("/", "-")).mkdir(parents=True)
+    names = sorted(images.class_names)
+    for item in images:
+        name = names[item.index].replace("/", "-")
+        pixels = (item.image[0] * 255).round().to(torch.uint8).numpy()
+        Image.fromarray(pixels).save(tmp_path / "data" / name / "image.png")
+    data, log = f"imagefolder:{tmp_path / 'data'}", tmp_path / "log.jsonl"
+    folder = tmp_path / "renamed"
+    renamed = LatentSmoothedClassifier.from_pretrained(str(model))
+    renamed.class_names = tuple(name.replace("/", "-") for name in names)
+    renamed.save_pretrained(folder)
+    made = ["certify", str(folder), data, f"--log={log}", "--n-estimate=1000", "--quiet"]
+    assert main(made) == 0
+    assert read_log(log)[0].data_split == "all"
+    for more in ([], ["--split=all"]):
+        assert main(["attack", str(log), str(folder), data, *QUICK, "--no-beyond", *more]) == 0
+    assert "No certificate falsified" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("more", "end"), [([], "start anew"), (["--output=a.json"], "go on")])
+def test_only_what_is_written_is_gone_on_with(
+    model: Path,
+    log: Path,
+    more: list[str],
+    end: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("latentsmooth.cli.attack.attack_log", interrupted)
+    assert main(attack(log, model, *more)) == 130
+    assert f"run the same command to {end}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

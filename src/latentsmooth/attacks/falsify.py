@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from latentsmooth.attacks.gradient import SmoothedGradient
+from latentsmooth.attacks.gradient import Pursuit, SmoothedGradient
 from latentsmooth.attacks.program import FINAL_ANSWERS, Judge, Rules, nearest_flips
 from latentsmooth.attacks.result import Answer, AttackedCertificate
 from latentsmooth.attacks.search import attack_beyond, attack_inside
@@ -19,20 +20,27 @@ from latentsmooth.attacks.settings import AttackSettings, Target
 from latentsmooth.certification import (
     Certifier,
     EngineOptions,
-    FixedRule,
     SmoothedClassifier,
+    TwoSidedRule,
     parse_rule,
 )
 from latentsmooth.errors import ConfigurationError
 
-__all__ = ["answer_alpha", "attack_certificates", "images_together"]
+__all__ = [
+    "answer_alpha",
+    "attack_certificates",
+    "attack_program",
+    "check_targets",
+    "images_together",
+]
 
 _ROWS = 512
-"""Noisy latents a gradient step: more are no faster."""
+"""Noisy latents a gradient step: more are no faster. What memory allows is less where needed."""
 _SELECT = 500
-"""Draws that choose the class of an answer that counts: near a flip, a few mistake it."""
-_LEAST_RADIUS = 1e-9
-"""Goal of an answer that only has to be certain: any radius at all."""
+_SELECT_SHARE = 25
+"""Draws that choose the class of an answer that counts, at least, and which part of all they are:
+near a flip, a few mistake it."""
+_BOX_SLACK = 1 + 1e-6
 
 
 def images_together(settings: AttackSettings) -> int:
@@ -80,20 +88,28 @@ def attack_certificates(
     Raises:
         ConfigurationError: for a target that cannot be attacked, or on a device without float64.
     """
-    for target in targets:
-        if target.image.dtype != torch.float32:
-            raise ConfigurationError(f"wanted float32 images, got {target.image.dtype}")
-        if not target.input_radius > 0 or not 0 <= target.prediction < len(classifier.class_names):
-            raise ConfigurationError(
-                f"wanted certificates of a class with a radius above 0, got class "
-                f"{target.prediction} and radius {target.input_radius} of image {target.index}"
-            )
+    check_targets(targets, num_classes=len(classifier.class_names))
     engine.setdefault("seed", settings.seed)
     certifier = Certifier(classifier, **engine)
+    return attack_program(
+        certifier, targets, settings, n_estimate=n_estimate, alpha=alpha, total=total
+    )
+
+
+def attack_program(
+    certifier: Certifier,
+    targets: Sequence[Target],
+    settings: AttackSettings,
+    *,
+    n_estimate: int,
+    alpha: float,
+    total: int | None = None,
+) -> Iterator[list[AttackedCertificate]]:
+    """As `attack_certificates`, of a program made ready before."""
     if certifier.device.type == "mps":
         raise ConfigurationError("distances are computed in float64, which mps does not have")
     gradient = SmoothedGradient(
-        certifier.prepared, latent_sigma=classifier.latent_sigma, draws=settings.draws
+        certifier.prepared, latent_sigma=certifier.latent_sigma, draws=settings.draws
     )
     each = answer_alpha(alpha, settings, targets=total or len(targets))
     run = _Attack(certifier, gradient, settings, _rules(settings, n_estimate, alpha, each))
@@ -101,14 +117,34 @@ def attack_certificates(
     return (run(targets[i : i + together]) for i in range(0, len(targets), together))
 
 
+def check_targets(targets: Sequence[Target], *, num_classes: int) -> None:
+    """Raise unless each is a certificate of one of the classes, with a radius.
+
+    Raises:
+        ConfigurationError: naming the image.
+    """
+    for target in targets:
+        if target.image.dtype != torch.float32:
+            raise ConfigurationError(f"wanted float32 images, got {target.image.dtype}")
+        if not target.input_radius > 0 or not 0 <= target.prediction < num_classes:
+            raise ConfigurationError(
+                f"wanted certificates of a class with a radius above 0, got class "
+                f"{target.prediction} and radius {target.input_radius} of image {target.index}"
+            )
+
+
 def _rules(settings: AttackSettings, n_estimate: int, alpha: float, each: float) -> Rules:
     few, many = settings.search_draws, max(settings.search_draws, n_estimate)
-    goal = f"radius>={_LEAST_RADIUS}"
     return Rules(
-        screen=FixedRule(n_select=100, n_estimate=few, alpha=alpha),
-        search=parse_rule("sequential", goal=goal, alpha=0.05, n_select=32, n_estimate=few),
-        final=FixedRule(n_select=_SELECT, n_estimate=many, alpha=each),
-        beyond=parse_rule("sequential", goal=goal, alpha=each, n_select=_SELECT, n_estimate=many),
+        screen=TwoSidedRule(n_select=100, n_estimate=few, alpha=alpha),
+        search=parse_rule("sequential", goal="decide", alpha=0.05, n_select=32, n_estimate=few),
+        final=parse_rule(
+            "sequential",
+            goal="decide",
+            alpha=each,
+            n_select=max(_SELECT, many // _SELECT_SHARE),
+            n_estimate=many,
+        ),
     )
 
 
@@ -127,20 +163,17 @@ class _Attack:
             judge=Judge(self.certifier, targets),
             clean=torch.stack([target.image for target in targets]).float().to(device),
             classes=torch.tensor([target.prediction for target in targets], device=device),
-            radii=torch.tensor(
-                [target.input_radius * self.settings.control for target in targets],
-                dtype=torch.float64,
-            ),
+            claimed=[_attacked_radius(target, self.settings.control) for target in targets],
             generators=[self._generator(target.index) for target in targets],
         )
         points, inside, flips = self._inside(batch)
         moved = points - batch.clean
         if self.settings.beyond:
             moved = attack_beyond(
-                self.gradient,
+                Pursuit(self.gradient),
                 batch.clean,
                 batch.classes,
-                batch.radii.to(device),
+                batch.radii,
                 moved,
                 batch.generators,
                 steps=self.settings.steps,
@@ -157,10 +190,10 @@ class _Attack:
         flips: list[Answer | None] = [None] * len(kept)
         for _ in range(self.settings.restarts):
             points = attack_inside(
-                self.gradient,
+                Pursuit(self.gradient),
                 batch.clean,
                 batch.classes,
-                batch.radii.to(batch.clean.device),
+                batch.radii,
                 batch.generators,
                 steps=self.settings.steps,
             )
@@ -190,8 +223,14 @@ class _Batch:
     judge: Judge
     clean: Tensor
     classes: Tensor
-    radii: Tensor
+    claimed: Sequence[float]
     generators: Sequence[torch.Generator]
+
+    @property
+    def radii(self) -> Tensor:
+        """What is searched: nothing lies outside the box."""
+        radii = torch.tensor(self.claimed, dtype=torch.float64, device=self.clean.device)
+        return radii.clamp(max=_diameter(self.clean[0]))
 
     def rows(
         self, inside: Sequence[Answer], flips: Sequence[Answer | None], *, seconds: float
@@ -202,7 +241,7 @@ class _Batch:
                 label=target.label,
                 prediction=target.prediction,
                 input_radius=target.input_radius,
-                attacked_radius=float(self.radii[place]),
+                attacked_radius=self.claimed[place],
                 inside=inside[place],
                 flip=flips[place],
                 answers=self.judge.answers[place],
@@ -211,6 +250,16 @@ class _Batch:
             )
             for place, target in enumerate(self.targets)
         ]
+
+
+def _attacked_radius(target: Target, control: float) -> float:
+    """The radius times the control's factor, which need not lead out of the box."""
+    farthest = max(target.input_radius, _diameter(target.image))
+    return min(target.input_radius * control, farthest)
+
+
+def _diameter(image: Tensor) -> float:
+    return math.sqrt(image.numel()) * _BOX_SLACK
 
 
 def _nearest(*answers: Answer | None) -> Answer | None:

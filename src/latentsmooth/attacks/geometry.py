@@ -11,8 +11,7 @@ __all__ = ["distances", "inside", "on_ray", "project", "reach"]
 
 _FARTHEST = 1e100
 _TINY = 1e-300
-_ROUNDING = 1 + 1e-12
-"""Covers the rounding of a norm in float64."""
+_ROUNDOFF = 2.0**-53
 _SHRINKAGES = (1 - 1e-6, 1 - 1e-5, 1 - 1e-4, 1 - 1e-2, 0.5)
 
 
@@ -36,7 +35,9 @@ def distances(clean: Tensor, points: Tensor) -> Tensor:
     if clean.shape != points.shape:
         raise ShapeError(f"expected points of shape {tuple(clean.shape)}, got {points.shape}")
     apart = (points.double() - clean.double()).flatten(1)
-    lengths: Tensor = torch.linalg.vector_norm(apart, dim=1) * _ROUNDING
+    # A sum of n squares is off by at most (n + 2) roundoffs, whatever its order; its root by half.
+    upwards = 1 + (apart.shape[1] + 8) * _ROUNDOFF
+    lengths: Tensor = torch.linalg.vector_norm(apart, dim=1) * upwards
     return lengths
 
 

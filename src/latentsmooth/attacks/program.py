@@ -20,8 +20,8 @@ _ASKED_APART = 2**40
 """Indices key the noise: one image's answers are so far apart, so that each has fresh noise."""
 _OUTWARD = (1.15, 1.5, 3.0)
 _INWARD = 0.85
-_LEAST_LEAD = 0.8
-"""Votes above one half that count as a majority in a search, in roots of the draws."""
+_LEAST_LEAD = 1.6
+"""Lead over the claimed class that counts in a search, in roots of the draws for either."""
 _CLOSE = 0.01
 """Relative width of the bracket of a flip at which halving ends."""
 _MOST_ASKED = 10
@@ -37,14 +37,12 @@ class Rules:
     Attributes:
         screen: a first look at a point inside a radius.
         search: for finding where the vote flips.
-        final: of answers that count inside a radius.
-        beyond: of answers that count elsewhere, stopping once another class is certain.
+        final: of answers that count, stopping once the top class is certain.
     """
 
     screen: Rule
     search: Rule
     final: Rule
-    beyond: Rule
 
 
 class Judge:
@@ -95,19 +93,22 @@ class Judge:
         return answers
 
     def flips(self, place: int, answer: Answer) -> bool:
-        """Whether an answer is another class for certain: a confident majority."""
-        other = answer.prediction not in (None, self._targets[place].prediction)
-        return other and answer.p_lower > 0.5
+        """Whether an answer is another class for certain.
+
+        A certificate claims the top class, and only that: where three classes share the draws,
+        one is at the top with less than half of them.
+        """
+        return answer.prediction not in (None, self._targets[place].prediction)
 
     def leans(self, place: int, answer: Answer) -> bool:
-        """Whether one other class has a majority that is hardly by chance; for searching only.
+        """Whether another class leads by what is hardly chance; for searching only.
 
         Unlike a certified answer's, that class may be another than the selection draws' leader.
         """
         leading, most = answer.votes[0]
-        drawn = sum(count for _, count in answer.votes)
-        other = leading != self._targets[place].prediction
-        return other and most - drawn / 2 > _LEAST_LEAD * math.sqrt(drawn)
+        claimed = self._targets[place].prediction
+        own = dict(answer.votes).get(claimed, 0)
+        return leading != claimed and most - own > _LEAST_LEAD * math.sqrt(most + own)
 
 
 def nearest_flips(
@@ -146,7 +147,7 @@ def nearest_flips(
         ]
         scales = [(brackets[place].high or 1.0) * step for place in places]
         points = _points(clean, directions, places, scales)
-        for place, answer in zip(places, judge.ask(places, points, rules.beyond), strict=True):
+        for place, answer in zip(places, judge.ask(places, points, rules.final), strict=True):
             found[place] = answer if judge.flips(place, answer) else None
     return found
 

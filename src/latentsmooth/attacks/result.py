@@ -5,16 +5,30 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from latentsmooth.errors import DataError
+from latentsmooth.models.strict_json import strict_json
 
-__all__ = ["FORMAT", "SCHEMA_VERSION", "Answer", "AttackReport", "AttackedCertificate"]
+__all__ = [
+    "FORMAT",
+    "MAX_BYTES",
+    "SCHEMA_VERSION",
+    "Answer",
+    "AttackReport",
+    "AttackedCertificate",
+    "images_from_json",
+]
 
 FORMAT: Final = "latentsmooth-attack"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""Of version 1, flips were classes with more than half of the draws."""
+MAX_BYTES: Final = 2**28
+"""Of a file that is continued, at most: several hundred thousand images."""
+_DIGITS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +38,8 @@ class Answer:
     Attributes:
         input_distance: l2 distance from the image over pixels in [0, 1], rounded up.
         prediction: the smoothed class, or ``None`` where the program abstained.
-        p_lower: lower confidence bound on the probability of the leading class.
+        p_lower: lower confidence bound on the probability of the candidate; of an answer that only
+            decides which class is the top one, one over the number of classes.
         votes: ``(class, count)``, most votes first, at most five.
         n_used: samples drawn.
     """
@@ -80,9 +95,9 @@ class AttackReport:
     """An attack on a log: what was attacked, how, and what came of it.
 
     Attributes:
-        log: facts about the log; its name, hashes of classifier and data, alpha, and so on.
+        log: facts about the log; its name, hashes of classifier and data, alpha, noise and so on.
         settings: `AttackSettings`, how many images and with which stride.
-        program: how the program answers: seed, alpha of each answer that counts, engine.
+        program: how the program answers: seed, alpha of each answer that counts, engine, noise.
         versions: version by package, now and where the log was made.
         machine: facts about the machine.
         command: the command line, folders left out.
@@ -157,15 +172,17 @@ def images_from_json(text: str, wanted: Mapping[str, Any]) -> tuple[AttackedCert
     Raises:
         DataError: for another file, or another attack; the message says what differs.
     """
+    if len(text) > MAX_BYTES:
+        raise DataError(f"more than {MAX_BYTES:,} characters")
     try:
-        content = json.loads(text)
-        if content["format"] != FORMAT or content["schema_version"] != SCHEMA_VERSION:
+        content = _mapping(strict_json(text, digits=_DIGITS))
+        if (content["format"], content["schema_version"]) != (FORMAT, SCHEMA_VERSION):
             raise DataError(f"expected format {FORMAT!r}, version {SCHEMA_VERSION}")
         for name, value in wanted.items():
             if content[name] != _plain(value):
                 raise DataError(f"its {name} is {content[name]!r}, now it is {_plain(value)!r}")
-        return tuple(_image(row) for row in content["images"])
-    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+        return tuple(_image(_mapping(row)) for row in _list(content["images"]))
+    except (KeyError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"not an attack's result: {type(error).__name__}: {error}") from error
@@ -182,15 +199,60 @@ def _row(image: AttackedCertificate) -> dict[str, Any]:
 
 
 def _image(row: Mapping[str, Any]) -> AttackedCertificate:
-    values = {field.name: row[field.name] for field in dataclasses.fields(AttackedCertificate)}
-    values["inside"] = _answer(values["inside"])
-    values["flip"] = None if values["flip"] is None else _answer(values["flip"])
-    return AttackedCertificate(**values)
+    return AttackedCertificate(
+        index=_count(row, "index"),
+        label=None if row["label"] is None else _count(row, "label"),
+        prediction=_count(row, "prediction"),
+        input_radius=_number(row, "input_radius"),
+        attacked_radius=_number(row, "attacked_radius"),
+        inside=_answer(_mapping(row["inside"])),
+        flip=None if row["flip"] is None else _answer(_mapping(row["flip"])),
+        answers=_count(row, "answers"),
+        abstentions=_count(row, "abstentions"),
+        seconds=_number(row, "seconds"),
+    )
 
 
 def _answer(row: Mapping[str, Any]) -> Answer:
-    votes = tuple((int(number), int(count)) for number, count in row["votes"])
-    return Answer(**{**row, "votes": votes})
+    votes = []
+    for pair in _list(row["votes"]):
+        number, count = _list(pair)
+        votes.append((_count({"class": number}, "class"), _count({"votes": count}, "votes")))
+    return Answer(
+        input_distance=_number(row, "input_distance"),
+        prediction=None if row["prediction"] is None else _count(row, "prediction"),
+        p_lower=_number(row, "p_lower"),
+        votes=tuple(votes),
+        n_used=_count(row, "n_used"),
+    )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(f"wanted an object, got {type(value).__name__}")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise DataError(f"wanted a list, got {type(value).__name__}")
+    return value
+
+
+def _count(row: Mapping[str, Any], name: str) -> int:
+    value = row[name]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DataError(f"wanted {name} as a whole number >= 0, got {str(value)[:80]!r}")
+    return value
+
+
+def _number(row: Mapping[str, Any], name: str) -> float:
+    value = row[name]
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise DataError(f"wanted {name} as a number, got {type(value).__name__}")
+    if not 0 <= value <= sys.float_info.max:
+        raise DataError(f"wanted {name} as a finite number >= 0, got {str(value)[:80]}")
+    return float(value)
 
 
 def _plain(value: Any) -> Any:

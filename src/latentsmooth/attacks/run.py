@@ -9,10 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from latentsmooth.attacks.falsify import answer_alpha, attack_certificates, images_together
-from latentsmooth.attacks.result import AttackedCertificate, AttackReport, images_from_json
+from latentsmooth.attacks.falsify import (
+    answer_alpha,
+    attack_program,
+    check_targets,
+    images_together,
+)
+from latentsmooth.attacks.result import (
+    MAX_BYTES,
+    AttackedCertificate,
+    AttackReport,
+    images_from_json,
+)
 from latentsmooth.attacks.settings import AttackSettings, Target
-from latentsmooth.certification import Certificate, EngineOptions
+from latentsmooth.certification import Certificate, Certifier, EngineOptions
 from latentsmooth.certification.bounds import whole
 from latentsmooth.errors import ConfigurationError, DataError
 from latentsmooth.files import write_whole
@@ -21,6 +31,7 @@ from latentsmooth.machine import describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records import Manifest, check_fits, log_name, package_versions, read_log
 from latentsmooth.records.run import engine_options
+from latentsmooth.smoothing import NOISE_DEFINITIONS
 
 __all__ = ["attack_log", "check_belongs"]
 
@@ -65,22 +76,24 @@ def attack_log(
     manifest, certificates = read_log(path)
     check_belongs(manifest, classifier, images)
     targets = _targets(certificates, images, limit=limit, stride=stride)
-    report = _begin(path, manifest, classifier, chosen, targets)
+    check_targets(targets, num_classes=len(classifier.class_names))
+    seed = chosen.seed if chosen.seed != manifest.seed else chosen.seed + 1
+    options: EngineOptions = {**engine_options(manifest), "seed": seed}
+    certifier = Certifier(classifier, **options)
+    report = _begin(path, manifest, certifier, chosen, targets)
     report = dataclasses.replace(
         report,
         settings={**report.settings, "images": limit, "stride": stride},
         command=command,
     )
     report = _resumed(report, output, targets)
-    options: EngineOptions = {**engine_options(manifest), "seed": report.program["seed"]}
-    batches = attack_certificates(
-        classifier,
+    batches = attack_program(
+        certifier,
         targets[len(report.images) :],
         chosen,
         n_estimate=manifest.n_estimate,
         alpha=manifest.alpha,
         total=len(targets),
-        **options,
     )
     for batch in batches:
         report = dataclasses.replace(report, images=(*report.images, *batch))
@@ -150,13 +163,11 @@ def _targets(
 def _begin(
     path: str | Path,
     manifest: Manifest,
-    classifier: LatentSmoothedClassifier,
+    certifier: Certifier,
     settings: AttackSettings,
     targets: Sequence[Target],
 ) -> AttackReport:
     claims = json.dumps([[one.index, one.prediction, one.input_radius] for one in targets])
-    device = next((tensor.device for tensor in classifier.parameters()), None)
-    seed = settings.seed if settings.seed != manifest.seed else settings.seed + 1
     each = answer_alpha(manifest.alpha, settings, targets=len(targets))
     return AttackReport(
         log={
@@ -166,15 +177,26 @@ def _begin(
             "model_build": manifest.model_build,
             "latent_sigma": manifest.latent_sigma,
             "lipschitz_bound": manifest.lipschitz_bound,
+            "noise_definition": manifest.noise,
+            "lattice_step": manifest.lattice_step,
+            "deductions": dataclasses.asdict(manifest.deductions),
             "rule": dict(manifest.rule),
             "alpha": manifest.alpha,
             "seed": manifest.seed,
             "claims_sha256": hashlib.sha256(claims.encode()).hexdigest(),
         },
         settings=dataclasses.asdict(settings),
-        program={"seed": seed, "alpha": each, **engine_options(manifest)},
+        program={
+            "seed": certifier.seed,
+            "alpha": each,
+            **engine_options(manifest),
+            "lipschitz_bound": certifier.lipschitz_bound,
+            "noise_definition": NOISE_DEFINITIONS[certifier.noise],
+            "lattice_step": certifier.prepared.lattice.step,
+            "deductions": dataclasses.asdict(certifier.deductions),
+        },
         versions={"attack": package_versions(), "log": dict(manifest.versions)},
-        machine={} if device is None else describe_machine(device),
+        machine=describe_machine(certifier.device),
         command="",
         images=(),
         planned=len(targets),
@@ -191,7 +213,9 @@ def _resumed(
         name: getattr(report, name) for name in ("log", "settings", "program", "versions")
     }
     try:
-        images = images_from_json(Path(output).read_text("utf-8"), wanted)
+        with Path(output).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        images = images_from_json(content.decode("utf-8"), wanted)
     except (DataError, OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{output} is there and cannot be continued: {error}; name another file"

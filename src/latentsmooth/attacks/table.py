@@ -16,6 +16,8 @@ from latentsmooth.reporting import plain
 __all__ = ["summary_notes", "summary_table"]
 
 _MOST_NAMED = 10
+_OF_THE_PROGRAM = ("noise_definition", "lattice_step", "deductions", "lipschitz_bound")
+"""Facts that log and program both have, and that change what the votes or radii are."""
 
 
 def summary_table(report: AttackReport) -> Table:
@@ -68,6 +70,13 @@ def summary_notes(report: AttackReport) -> list[str]:
     other = [name for name in ("latentsmooth", "torch") if then.get(name) != now.get(name)]
     for name in other:
         notes.append(f"The log was made with {name} {then.get(name)}, attacked with {now[name]}.")
+    names = [name for name in _OF_THE_PROGRAM if report.log.get(name) != report.program.get(name)]
+    if names:
+        notes.append(
+            "The log is of another program than the one attacked: "
+            + ", ".join(name.replace("_", " ") for name in names)
+            + " are not the same. Flips are answers of the program as it is now."
+        )
     return notes
 
 

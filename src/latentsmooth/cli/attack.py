@@ -33,6 +33,7 @@ from latentsmooth.cli.arguments import (
 from latentsmooth.cli.bench import without_folders
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.images import load_images
+from latentsmooth.images.splits import UNDIVIDED
 from latentsmooth.records import read_log
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
@@ -42,7 +43,8 @@ DESCRIPTION = """
 Attack certificates: look for another class inside each certified radius, by projected gradients
 through encoder and head, and for the nearest one beyond it. Only what the program itself answers
 with confidence, on fresh noise, counts as a flip. Exit code 1 where a certificate was falsified.
-With --control, radii are wrong on purpose, and the exit code is 0 only where flips were found.
+With --control, radii are wrong on purpose, and the exit code is 0 only where flips were found,
+none of them within the radius that the log claims.
 Example: latentsmooth attack haar.jsonl runs/haar fashion-mini --images 50 --plot flips.png
 """
 
@@ -113,9 +115,10 @@ def run(options: Namespace, *, command: str) -> int:
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigurationError("the log was made on a GPU (cuda), and there is none here")
     model = load_classifier(options.model, device)
-    images = load_images(
-        options.data, split=options.split or manifest.data_split, image_size=options.image_size
-    )
+    split = options.split or manifest.data_split
+    if manifest.data_split == UNDIVIDED and split == UNDIVIDED:
+        split = "test"  # data without splits answer to any; others will not be the log's
+    images = load_images(options.data, split=split, image_size=options.image_size)
     settings = AttackSettings(
         steps=options.steps,
         draws=options.draws,
@@ -142,9 +145,9 @@ def run(options: Namespace, *, command: str) -> int:
     console.print(summary_table(report))
     for note in summary_notes(report):
         console.print(note, markup=False, soft_wrap=True)
-    if options.control is not None:
-        return 0 if report.flipped_inside else 1
-    return 1 if report.falsified else 0
+    if report.falsified:
+        return 1
+    return 0 if options.control is None or report.flipped_inside else 1
 
 
 def _check(options: Namespace) -> None:
