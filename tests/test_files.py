@@ -234,9 +234,20 @@ def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["file"], f"{drafts} drafts were left"
 
 
+@pytest.mark.parametrize("name", [".file.my.draft", ".file.0123456.draft", ".file.0123456g.draft"])
+def test_a_user_s_own_file_is_not_swept_away(tmp_path: Path, name: str) -> None:
+    theirs, left = tmp_path / name, tmp_path / ".file.01234567.draft"
+    for each in (theirs, left):
+        each.write_bytes(b"old")
+        os.utime(each, (0, 0))
+    write_whole(tmp_path / "file", b"new")
+    assert theirs.exists()
+    assert not left.exists()
+
+
 def test_long_names_and_young_drafts(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 255)
-    young = tmp_path / f".{'n' * 40}.0000{DRAFT_SUFFIX}"
+    young = tmp_path / f".{'n' * 40}.00000000{DRAFT_SUFFIX}"
     young.write_bytes(b"another process's")
     write_whole(path, b"x")
     assert young.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -18,6 +19,8 @@ __all__ = [
     "DRAFT_SUFFIX",
     "draft_name",
     "hold",
+    "is_file",
+    "is_folder",
     "lock",
     "make_folder",
     "replace_folder",
@@ -132,6 +135,20 @@ def write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file of that name; no name, however odd or long, is an error."""
+    return os.path.isfile(path)  # noqa: PTH113 - `Path` raises where a name is too long
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder of that name; no name, however odd or long, is an error.
+
+    >>> is_folder("a" * 300), is_folder(".")
+    (False, True)
+    """
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
 def lock(descriptor: int) -> None:
     """Take an open file for this process alone, until it is closed or the process ends.
 
@@ -192,11 +209,16 @@ def _replace(target: Path, data: bytes) -> None:
 
 def _sweep(target: Path) -> None:
     """Delete drafts of a file that killed processes left long ago."""
-    start, now = f".{target.name[:40]}.", time.time()
+    # The whole of a draft's name, so that no file of the user's is taken for one.
+    draft = re.compile(re.escape(f".{target.name[:40]}.") + "[0-9a-f]{8}" + re.escape(DRAFT_SUFFIX))
+    now = time.time()
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:
-            ours = entry.name.startswith(start) and entry.name.endswith(DRAFT_SUFFIX)
-            if ours and entry.is_file() and now - entry.stat().st_mtime > _STALE:
+            if (
+                draft.fullmatch(entry.name)
+                and entry.is_file()
+                and now - entry.stat().st_mtime > _STALE
+            ):
                 Path(entry.path).unlink(missing_ok=True)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
 
+from latentsmooth.cli.arguments import command_line
 from latentsmooth.cli.main import COMMANDS, main
 from latentsmooth.records import read_log
 from tests.cli.conftest import TRAIN
@@ -40,6 +44,11 @@ from tests.data_files import shared_data
         (["audit", "m", "--output=m/config.json"], 2, "m/config.json would be overwritten"),
         (["report", "a.jsonl", "--output=./a.jsonl"], 2, "would be overwritten"),
         (["report", "a.jsonl", "--figure=a.jsonl"], 2, "would be overwritten"),
+        (["report", "a.jsonl", "--output=x.svg", "--figure=./x.svg"], 2, "would be overwritten"),
+        (["bench", "m", "--output=x", "--markdown=x"], 2, "x would be overwritten"),
+        (["report", "loop", "--output=loop"], 2, "loop would be overwritten"),
+        (["report", "a.jsonl", "--output=loop"], 1, "a.jsonl: cannot be read"),
+        (["audit", "a" * 300], 1, "no model folder at"),
         ([*TRAIN, "--output=/dev/null/x"], 1, "/dev/null/x: cannot go on there: [Errno 20]"),
         ([*TRAIN, "--output=x", "--width=65"], 1, "at most 64, got 65"),
     ],
@@ -53,6 +62,7 @@ def test_mistakes_take_one_line_and_the_right_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
     assert main(words) == code
     error = capsys.readouterr().err
     assert error.startswith("latentsmooth: error: ")
@@ -63,6 +73,32 @@ def test_mistakes_take_one_line_and_the_right_code(
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "/nowhere/at/all", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_defect_takes_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def defect(options: object, *, command: str) -> int:
+        return int(1 / 0)
+
+    monkeypatch.setattr(COMMANDS["audit"], "run", defect)
+    assert main(["audit", "x"]) == 1
+    error = capsys.readouterr().err
+    assert (
+        error == "latentsmooth: error: ZeroDivisionError: division by zero; --debug shows where\n"
+    )
+    assert main(["audit", "x", "--debug"]) == 1
+    assert "in defect" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="wants bash")
+def test_printed_commands_can_be_run_whatever_is_in_them() -> None:
+    words = ["a b", "it's $x", "\x1b[2J'\\", "é\u202e7", "\udcff", "line\nfeed", ""]
+    printed = command_line(*words)
+    assert printed.isprintable()
+    script = printed.replace(printed.split()[0], "printf '%s\\0'", 1)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+    assert [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]] == words
 
 
 def test_terminal_escapes_in_messages_are_defused(capsys: pytest.CaptureFixture[str]) -> None:

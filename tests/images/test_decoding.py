@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from latentsmooth.errors import DataError
+from latentsmooth.images import decoding
 from latentsmooth.images.decoding import Geometry, decode, decode_rows, survey
 from latentsmooth.images.rows import FileRows
 from tests.images.samples import encoded, picture, png
@@ -285,3 +289,75 @@ def test_formats_that_run_programs_are_not_read(tmp_path: Path) -> None:
     picture().save(stream, "EPS")
     with pytest.raises(DataError, match=r"not a readable image \(\d+ bytes; expected one of JPEG"):
         pixels(tmp_path, stream.getvalue())
+
+
+def scans_of(content: bytes) -> int:
+    return content.count(b"\xff\xda")
+
+
+def test_jpegs_of_countless_scans_are_refused_undecoded(tmp_path: Path) -> None:
+    content = encoded(picture(), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    most = content[:-2] + last * (100 - scans_of(content)) + content[-2:]
+    assert scans_of(most) == 100
+    assert pixels(tmp_path, most).shape == (3, 4, 6)
+    filled = most[:-2] + b"\xff" + last + most[-2:]
+    for more in (most[:-2] + last + most[-2:], filled):
+        with pytest.raises(DataError, match=r"0000\.img: refused, a JPEG of more than 100 scans"):
+            pixels(tmp_path, more)
+
+
+def test_scans_are_counted_in_the_picture_alone(tmp_path: Path) -> None:
+    content = encoded(picture(), "JPEG")
+    odd = b"\xff\xda" * 200
+    comment = b"\xff\xfe" + struct.pack(">H", len(odd) + 2) + odd
+    np.testing.assert_array_equal(
+        pixels(tmp_path, content[:2] + comment + content[2:] + odd), pixels(tmp_path, content)
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strips_on_white_make_one_picture(
+    mode: str, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = picture(mode)
+    options: dict[str, Any] = {"transparency": bytes(range(256))} if mode == "P" else {}
+    content = encoded(image, **options)
+    layer = Image.open(io.BytesIO(content)).convert("RGBA")
+    white = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    wanted = np.asarray(white.convert("L" if channels == 1 else "RGB")).reshape(4, 6, -1)
+    monkeypatch.setattr(decoding, "_STRIP_PIXELS", 13)
+    np.testing.assert_array_equal(pixels(tmp_path, content, channels), wanted.transpose(2, 0, 1))
+
+
+def test_the_largest_transparent_image_fits_into_a_gigabyte(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGBA", (7071, 7071)).save(path, compress_level=1)
+    code = (
+        "import resource, sys\n"
+        "from latentsmooth.images import load_image_files\n"
+        "load_image_files([sys.argv[1]], image_shape=(3, 8, 8))[0]\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 1024
+
+
+@pytest.mark.parametrize("name", ["exif", "APP1"])
+def test_an_orientation_in_a_text_chunk_turns_the_image(name: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    payload = exif.tobytes()
+    profile = PngImagePlugin.PngInfo()
+    text = f"\nexif\n{len(payload):8d}\n{payload.hex()}\n"
+    profile.add_text(f"Raw profile type {name}", text)
+    rows = files(tmp_path, encoded(picture(size=(4, 6)), pnginfo=profile))
+    turned = picture(size=(4, 6)).transpose(Image.Transpose.ROTATE_270)
+    if name == "exif":
+        got = decode(rows, 0, Geometry((3, 4, 6)))
+        np.testing.assert_array_equal(got, np.asarray(turned).transpose(2, 0, 1))
+    else:
+        assert survey(rows, image_size=None) == (3, 6, 4)

@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -90,7 +91,7 @@ def test_columns_that_unpack_beyond_the_limit_are_refused(
         ),
         ({"label": NOT_UTF8}, None, "not a readable Parquet file: .*UTF8"),
         ({"image": pictures(path=NOT_UTF8)}, None, "not a readable Parquet file: .*UTF8"),
-        ({"image": [[1, 2]]}, {"image": {"_type": "Image"}}, "the image is null"),
+        ({"image": [[1, 2]]}, {"image": {"_type": "Image"}}, "no image column"),
         ({"image": [{"bytes": 5, "binary": b""}]}, None, "no image column"),
         ({"image": [{"x": {"bytes": b""}}]}, None, "no image column"),
         ({"image": pictures(image=b"GIF89a")}, None, r"row 0 \(0.png\): not a readable image"),
@@ -147,3 +148,64 @@ def test_class_names_that_no_model_could_hold_are_refused(tmp_path: Path) -> Non
     path = write_parquet(tmp_path / "a.parquet", [png()], ["c" * 1001])
     with pytest.raises(DataError, match="a class name of 1,001 characters; at most 1,000"):
         load_images(f"parquet:{path}")
+
+
+def long_list(rows: int = 2) -> pa.Array:
+    """A list of ten million small numbers a row, which takes next to nothing in a file."""
+    ends = pa.array(np.linspace(0, 10**7 * rows, rows + 1).astype(np.int32))
+    return pa.ListArray.from_arrays(ends, pa.array(np.zeros(10**7 * rows, dtype=np.int8)))
+
+
+def test_lists_in_place_of_labels_are_refused_unread(tmp_path: Path) -> None:
+    images = pa.concat_arrays([pictures(), pictures()])
+    path = store(tmp_path / "a.parquet", {"image": images, "label": long_list()})
+    before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"column label is list<.*>; expected integer or string"):
+        load_images(f"parquet:{path}")
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    assert pa.total_allocated_bytes() - before < 2**22
+
+
+def test_lists_in_place_of_paths_are_not_made_python_s(tmp_path: Path) -> None:
+    fields = [pa.array([png()] * 2), long_list(), pa.array([b"x"] * 2)]
+    image = pa.StructArray.from_arrays(fields, ["bytes", "path", "more"])
+    path = store(tmp_path / "a.parquet", {"image": image, "label": [0, 1]})
+    images = load_images(f"parquet:{path}")
+    tracemalloc.start()
+    assert images[1].image.shape == (3, 4, 6)
+    assert images[1].name.endswith("a.parquet row 1")
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "wanted"),
+    [
+        (pa.array([2, None, 0], pa.uint8()), ("0", "1", "2"), [2, -1, 0]),
+        (pa.array(["b", None, "a"]), ("a", "b"), [1, -1, 0]),
+        (pa.array(["b", None, "a"], pa.large_string()), ("a", "b"), [1, -1, 0]),
+        (pa.array([None, None, None], pa.null()), (), [-1, -1, -1]),
+        (
+            pa.DictionaryArray.from_arrays(pa.array([2, None, 0], pa.int8()), ["b", "no", "a"]),
+            ("a", "b"),
+            [0, -1, 1],
+        ),
+        (
+            pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.int8()), [3, 1]),
+            ("0", "1", "2", "3"),
+            [1, -1, 3],
+        ),
+    ],
+)
+def test_labels_of_every_type_that_is_read(
+    labels: pa.Array, names: tuple[str, ...], wanted: list[int], tmp_path: Path
+) -> None:
+    images = pa.concat_arrays([pictures()] * 3)
+    path = store(tmp_path / "a.parquet", {"image": images, "label": labels}, {})
+    found = load_images(f"parquet:{path}")
+    assert found.class_names == names
+    assert [found[place].label for place in range(3)] == [
+        None if label == -1 else label for label in wanted
+    ]

@@ -38,6 +38,15 @@ def test_sources_that_do_not_exist(source: str, message: str) -> None:
         load_images(source)
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 5000, "a\0b"])
+def test_names_that_no_file_can_have(name: str) -> None:
+    for source in ("imagefolder", "cifar10", "parquet", "fashion-mnist", "hub"):
+        with pytest.raises(DataError):
+            load_images(f"{source}:{name}")
+    with pytest.raises(DataError, match="no such image file"):
+        load_image_files([name], image_shape=(3, 8, 8))
+
+
 def test_selection_is_checked_before_anything_is_read() -> None:
     with pytest.raises(ConfigurationError, match="limit is 0"):
         load_images("hub:nobody/nothing", limit=0)

@@ -358,7 +358,10 @@ def test_links_of_a_hub_cache_are_followed(saved: Path, tmp_path: Path) -> None:
     assert LatentSmoothedClassifier.from_pretrained(snapshot).class_names[2] == "føx"
 
 
-@pytest.mark.parametrize("name", ["a/..", "../a", "a/b/c", "a//b", "~/a", "a/b--c", "a/b\0", "é/b"])
+@pytest.mark.parametrize(
+    "name",
+    ["a/..", "../a", "a/b/c", "a//b", "~/a", "a/b--c", "a/b\0", "é/b", "a" * 300, "a/" * 5000],
+)
 def test_paths_are_not_taken_for_hub_ids(name: str) -> None:
     with pytest.raises(ConfigurationError, match="no model folder at"):
         LatentSmoothedClassifier.from_pretrained(name)

@@ -91,6 +91,7 @@ def test_both_time_formats_found_in_the_wild(time: str, seconds: float) -> None:
         ("0\t1\t1\t0.5\t2\t1", "line 2: correct must be 0 or 1"),
         ("0\t1\t1\t0.5\t1\t1:2", "line 2: time must be seconds or"),
         ("0\t1\t1\t0.5\t1\t9999999999 days, 0:00:00", "line 2: time is out of range"),
+        ("0\t1\t1\t0.5\t1\t1.79e308", "line 2: time is out of range"),
         ("-1\t1\t1\t0.5\t1\t1", "line 2: idx must be at least 0"),
         ("0\t1.5\t1\t0.5\t1\t1", "line 2: label must be an integer"),
         ("0\t1\t1\t0.5\t1", "line 2: expected 6 columns, got 5"),

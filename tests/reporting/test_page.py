@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from latentsmooth.records import LogView
+from latentsmooth.records import LogView, PublishedCertificate
 from latentsmooth.reporting import html_page, summarize
 from latentsmooth.reporting.svg import inline_svg
 from tests.records.makers import certificate, manifest
@@ -112,6 +112,16 @@ def test_axes_have_a_few_round_ticks_at_every_scale(radius: float) -> None:
     assert 4 <= len(ticks) <= 11
     assert float(ticks[-1]) <= radius * 1.05 + 1e-12
     assert max(map(len, ticks)) <= 9
+
+
+@pytest.mark.parametrize("radius", [5e-324, 1e-300, 1e300, 1.79e308])
+def test_radii_that_no_image_has_are_drawn(radius: float) -> None:
+    row = PublishedCertificate(index=0, label=1, prediction=1, input_radius=radius, seconds=1.0)
+    svg = inline_svg([LogView(name="odd", manifest=None, certificates=(row,))])
+    (path,) = re.findall(r'class="series s0 d0" d="([^"]+)"', svg)
+    numbers = [float(each) for each in re.findall(r"[\d.]+", path)]
+    assert all(0 <= each <= 720 for each in numbers)
+    assert len(re.findall(r'text-anchor="middle">([\d.e+-]+)</text>', svg)) >= 4
 
 
 def test_pages_without_curves() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shlex
 import shutil
 import sys
@@ -22,6 +23,7 @@ from latentsmooth.images import ImageSet, list_sources, load_images
 from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.models.artifact import CONFIG_FILE, WEIGHTS_FILE
+from latentsmooth.reporting import plain
 from latentsmooth.smoothing import Executor, Grade
 
 __all__ = [
@@ -248,7 +250,8 @@ def files_of(model: str) -> list[Path]:
 
 def refuse_overwriting(target: str | None, kept: Sequence[str | Path]) -> None:
     """Raise `UsageError` where a file to be written is one that is read or logged to."""
-    if target is not None and Path(target).resolve() in {Path(each).resolve() for each in kept}:
+    # `Path.resolve` raises where links form a loop.
+    if target is not None and os.path.realpath(target) in map(os.path.realpath, kept):
         raise UsageError(f"{target} would be overwritten; name another file")
 
 
@@ -259,7 +262,18 @@ def command_line(*words: str) -> str:
     with contextlib.suppress(ValueError):
         if not found:
             program = str(Path(program).relative_to(Path.cwd()))
-    return shlex.join([program, *words])
+    return " ".join(map(_quoted, (program, *words)))
+
+
+def _quoted(word: str) -> str:
+    """A word as shells read it, with nothing in it that could steer a terminal."""
+    if plain(word) == word:
+        return shlex.quote(word)
+    letters = [
+        chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}"
+        for byte in os.fsencode(word)
+    ]
+    return "$'" + "".join(letters) + "'"
 
 
 def load_classifier(name: str, device: str) -> LatentSmoothedClassifier:

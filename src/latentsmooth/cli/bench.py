@@ -119,6 +119,7 @@ def run(options: Namespace, *, command: str) -> int:
         )
     for target in (options.output, options.markdown):
         refuse_overwriting(target, [path for name in options.models for path in files_of(name)])
+    refuse_overwriting(options.markdown, [options.output] if options.output else [])
     subjects = load_subjects(options.models, device=_device(options.device))
     console = Console(stderr=True, highlight=False)
     torch.manual_seed(0)

@@ -43,7 +43,7 @@ Ctrl-C, SIGTERM, SIGHUP.
 LONGEST_MESSAGE = 1500
 """Characters of an error: what was read may be long, and a terminal is small."""
 RESUMING = ("attack", "certify", "demo", "train")
-"""Commands that, given again, keep what they had done."""
+"""Commands that, given again, keep what they had done; an attack only in its --output."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,7 +82,7 @@ def _guarded(words: list[str]) -> int:
         return _fail(error, debug, code=1)
     except BrokenPipeError:
         return _closed_pipe()
-    except (OSError, MemoryError, RuntimeError, ValueError, OverflowError, TypeError) as error:
+    except Exception as error:  # a defect: said in a line, and shown where with --debug
         if debug:
             _trace(error)
         text = f"{type(error).__name__}: {error}; --debug shows where"
@@ -138,15 +138,24 @@ def _fail(error: object, debug: bool, *, code: int) -> int:
 def _interrupted(words: list[str], number: int) -> int:
     """Say how to go on, as far as there is still a terminal to say it to."""
     command = next((word for word in words if not word.startswith("-")), "")
-    end = "go on" if command in RESUMING else "start anew"
+    end = "go on" if _resumes(command, words) else "start anew"
     with contextlib.suppress(OSError, ValueError):
         print(
             f"latentsmooth: interrupted by {signal.Signals(number).name}; run the same command to "
-            f"{end}:\n{plain(command_line(*words))}",
+            f"{end}:\n{command_line(*words)}",
             file=sys.stderr,
             flush=True,
         )
     return 128 + number
+
+
+def _resumes(command: str, words: list[str]) -> bool:
+    if command != "attack":
+        return command in RESUMING
+    with contextlib.suppress(Exception, SystemExit):
+        parsed = build_parser().parse_args([word for word in words if word != "--debug"])
+        return parsed.attack.output is not None  # which --config may have given
+    return False
 
 
 def _closed_pipe() -> int:

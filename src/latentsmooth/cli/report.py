@@ -49,6 +49,7 @@ def run(options: Namespace, *, command: str) -> int:
     require(options, ("logs",))
     for target in (options.output, options.figure):
         refuse_overwriting(target, options.logs)
+    refuse_overwriting(options.figure, [options.output] if options.output else [])
     text = report(
         options.logs,
         radii=options.radii,

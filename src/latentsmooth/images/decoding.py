@@ -30,8 +30,14 @@ MAX_PIXELS = 50_000_000
 """Of one image, before it is decoded."""
 MAX_SIDE = 4096
 """Of the images of a set, after resizing."""
+MAX_SCANS = 100
+"""Of one JPEG: each is a pass over all of its pixels, however few bytes it takes; real ones have
+about ten."""
 _LARGE_PIXELS = 4_000_000
+_STRIP_PIXELS = 1_000_000
 _LARGE = Lock()
+_JPEG_MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xfe])")
+"""Those that segments begin with, or that end the picture."""
 _DEEP = re.compile(r";(12|16|32|64)")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -100,7 +106,22 @@ def _opened(content: bytes) -> Image.Image:
         ) from error
     if animated:
         raise DataError("an animation; expected one picture, so extract a frame first")
+    # The quick count, of what lies outside of the picture too, is enough for nearly all.
+    if image.format in ("JPEG", "MPO") and content.count(b"\xff\xda") > MAX_SCANS:
+        _check_scans(content)
     return image
+
+
+def _check_scans(content: bytes) -> None:
+    """Refuse a JPEG of too many scans, found as a decoder finds them."""
+    scans, place = 0, 2
+    while (found := _JPEG_MARKER.search(content, place)) is not None:
+        place = found.end()
+        if (marker := found[1]) == b"\xd9":
+            return
+        if marker == b"\xda" and (scans := scans + 1) > MAX_SCANS:
+            raise DataError(f"refused, a JPEG of more than {MAX_SCANS} scans")
+        place += int.from_bytes(content[place : place + 2], "big")
 
 
 def _check_kind(image: Image.Image) -> None:
@@ -136,8 +157,11 @@ def oriented_size(image: Image.Image) -> tuple[int, int]:
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation from 1 to 8 as the header states it; 1 where it states none that is."""
+    if not {"exif", "Raw profile type exif"} & image.info.keys():
+        return 1
     try:
-        found = image.getexif().get(0x0112, 1) if "exif" in image.info else 1
+        # PNG's own would first decode the pixels where one of the two names is missing.
+        found = Image.Image.getexif(image).get(0x0112, 1)
     except Exception:  # PIL's parsers raise almost anything on damaged bytes
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
@@ -191,10 +215,20 @@ def _wrong_size(name: str, size: Sequence[int], geometry: Geometry) -> DataError
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, layer)
+        return _on_white(image, mode)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    """Lay an image on white, in strips: whole layers of a large one would not fit into 1 GB."""
+    result = Image.new(mode, image.size)
+    height = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, height):
+        strip = image.crop((0, top, image.width, min(top + height, image.height)))
+        layer = strip.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        result.paste(Image.alpha_composite(white, layer).convert(mode), (0, top))
+    return result
 
 
 def _cover(image: Image.Image, height: int, width: int, zoom: float) -> Image.Image:

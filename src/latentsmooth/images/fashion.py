@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentsmooth.errors import DataError
+from latentsmooth.files import is_file, is_folder
 from latentsmooth.images.rows import ArrayRows, checked_labels, read_file
 from latentsmooth.images.splits import choose_split
 
@@ -119,9 +120,11 @@ def fashion_rows(folder: str | None, split: str) -> tuple[ArrayRows, str, tuple[
 def _find(folder: Path, stem: str, kind: str) -> Path:
     names = [f"{stem}{joint}{kind}{end}" for joint in "-." for end in ("", ".gz")]
     for name in names:
-        if (folder / name).is_file():
+        if is_file(folder / name):
             return folder / name
-    problem = f"{folder} has no {names[0]}[.gz]" if folder.is_dir() else f"no such folder: {folder}"
+    problem = (
+        f"{folder} has no {names[0]}[.gz]" if is_folder(folder) else f"no such folder: {folder}"
+    )
     raise DataError(
         f"fashion-mnist: {problem}; install it with `apt install dataset-fashion-mnist`, or give "
         "fashion-mnist:FOLDER with the four IDX files of github.com/zalandoresearch/fashion-mnist "

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from latentsmooth.errors import DataError
+from latentsmooth.files import is_folder
 from latentsmooth.images.rows import FileRows
 from latentsmooth.images.splits import SPLITS, UNDIVIDED, canonical, check_split, choose_split
 
@@ -32,7 +33,7 @@ def folder_rows(folder: Path, split: str) -> tuple[FileRows, str, tuple[str, ...
         ConfigurationError: unknown split.
         DataError: no such folder, no images, or images beside class folders.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(f"no such folder: {folder}; expected one with a folder of images a class")
     split_folders = _split_folders(folder)
     if split_folders:
@@ -86,7 +87,7 @@ def _split_folders(folder: Path) -> dict[str, Path]:
 
 
 def _images(folder: Path, *, deep: bool) -> list[Path]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     return sorted(
         path

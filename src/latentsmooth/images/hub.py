@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from latentsmooth.errors import DataError
+from latentsmooth.files import is_file, is_folder
 from latentsmooth.images.splits import canonical, choose_split
 from latentsmooth.images.tables import TableRows
 
@@ -58,7 +58,7 @@ def hub_rows(argument: str, split: str) -> tuple[TableRows, str, tuple[str, ...]
 def _load(name: str, config: str | None) -> Any:
     import datasets
 
-    place = "" if Path(name).exists() else f" (and there is no local folder {name})"
+    place = "" if is_file(name) or is_folder(name) else f" (and there is no local folder {name})"
     try:
         return datasets.load_dataset(name, config)
     except Exception as error:  # network, access, cache and parser errors have no common base

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latentsmooth.errors import DataError
+from latentsmooth.files import is_file
 from latentsmooth.images.rows import file_digest, read_file
 from latentsmooth.images.tables import MAX_ROWS, TableRows, features_of
 
@@ -35,7 +36,7 @@ def parquet_rows(paths: Sequence[Path]) -> TableRows:
             or differs from the first in its columns or class names.
     """
     for path in paths:
-        if not path.is_file():
+        if not is_file(path):
             raise DataError(f"no such file: {path}; expected a Parquet file")
     if sum(path.stat().st_size for path in paths) > IN_MEMORY_BYTES:
         return _mapped_rows(paths)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from latentsmooth.errors import ConfigurationError, DataError
+from latentsmooth.files import is_file, is_folder
 from latentsmooth.images.decoding import MAX_SIDE, Geometry, survey
 from latentsmooth.images.fashion import fashion_rows
 from latentsmooth.images.folders import folder_rows
@@ -125,7 +126,7 @@ def load_image_files(paths: Sequence[str | Path], *, image_shape: tuple[int, int
     if not files:
         raise DataError("no image files were given; expected at least one")
     for file in files:
-        if not file.is_file():
+        if not is_file(file):
             raise DataError(f"no such image file: {file}")
     rows = FileRows(files, np.full(len(files), -1, dtype=np.int64), root=None)
     geometry = Geometry(image_shape, resize=True)
@@ -170,9 +171,9 @@ def _hub(argument: str, split: str) -> _Found:
 def _local_or_hub(default: str) -> Callable[[str, str], _Found]:
     def find(argument: str, split: str) -> _Found:
         place = Path(argument or default)
-        if place.is_file():
+        if is_file(place):
             return _parquet_files([place], split)
-        if argument and place.is_dir():
+        if argument and is_folder(place):
             files = sorted(place.rglob("*.parquet"))
             return _parquet_files(files, split) if files else folder_rows(place, split)
         if not looks_like_hub_name(argument or default):

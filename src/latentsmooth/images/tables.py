@@ -21,6 +21,7 @@ MAX_ROWS = 2**24
 _IMAGE_NAMES = ("image", "img", "images", "picture", "png", "jpg", "jpeg", "webp")
 _LABEL_NAMES = ("label", "labels", "fine_label", "target", "class", "cls", "y")
 _BINARY = ("binary", "large_binary", "binary_view")
+_TEXT = ("string", "large_string", "string_view")
 
 
 class TableRows:
@@ -61,13 +62,16 @@ class TableRows:
             raise DataError(f"{where}: {self._ends[-1]:,} rows; at most {MAX_ROWS:,} are read")
         image = _image_column(types, features, where)
         self._images = column(image)
-        self._has_paths = "path" in _field_names(types[image])
+        fields = _field_names(types[image])
+        self._in_struct = bool(fields)
+        self._has_paths = fields.count("path") == 1 and _is(types[image].field("path").type, _TEXT)
         label = _label_column(types, features, where)
         self.labels = np.full(len(self), -1, dtype=np.int64)
         self.class_names: tuple[str, ...] = ()
         if label is not None:
             names = _declared_names(features, label)
-            self.class_names, values = _labels(column(label), types[label], names, label, where)
+            _check_label_type(types[label], label, where)
+            self.class_names, values = _labels(column(label), names, label, where)
             self.labels = checked_labels(values, self.class_names, self)
 
     def __len__(self) -> int:
@@ -80,27 +84,30 @@ class TableRows:
         path = None
         if self._has_paths:
             try:
-                path = self._images[row]["path"].as_py()
-            except ValueError:  # not UTF-8, or a struct with two such fields
+                path = self._field(row, "path")
+            except ValueError:  # not UTF-8
                 path = "path unreadable"
         return f"{self._parts[part]} row {row - start}" + (f" ({path[:200]})" if path else "")
 
     def read(self, row: int) -> Payload:
         """Bytes of the encoded image, from the table or from the file it names."""
         try:
-            value = self._images[row].as_py()
+            value = self._field(row, "bytes") if self._in_struct else self._images[row].as_py()
         except ValueError as error:
             raise DataError(f"{self.name(row)}: the row cannot be read: {error}") from error
-        if isinstance(value, dict):
-            if value.get("bytes") is None and value.get("path"):
-                raise DataError(
-                    f"{self.name(row)}: a path without the image's bytes; expected tables that "
-                    "hold their images, so that their hash covers what is certified"
-                )
-            value = value.get("bytes")
+        if value is None and self._has_paths and self._field(row, "path"):
+            raise DataError(
+                f"{self.name(row)}: a path without the image's bytes; expected tables that "
+                "hold their images, so that their hash covers what is certified"
+            )
         if not isinstance(value, bytes):
             raise DataError(f"{self.name(row)}: the image is null; expected encoded image bytes")
         return value
+
+    def _field(self, row: int, name: str) -> Any:
+        """One field of a row's struct; the others stay in Arrow's memory, however much they are."""
+        value = self._images[row]
+        return value[name].as_py() if value.is_valid else None
 
     def fingerprint(self) -> str:
         """Digest that the source gives: of files, sha256 over their bytes one after another."""
@@ -114,6 +121,11 @@ def _field_names(kind: Any) -> list[str]:
     return [kind.field(place).name for place in range(kind.num_fields)]
 
 
+def _is(kind: Any, names: Sequence[str]) -> bool:
+    """Whether an Arrow type is one of these, or a dictionary of one."""
+    return str(kind).removeprefix("dictionary<values=").partition(",")[0] in names
+
+
 def _listing(types: dict[str, Any]) -> str:
     shown = [f"{name[:80]} ({str(kind)[:40]})" for name, kind in types.items()]
     return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")
@@ -124,10 +136,10 @@ def _image_column(types: dict[str, Any], features: dict[str, Any], where: str) -
         kind = types[name]
         fields = _field_names(kind)
         if fields:
-            return fields.count("bytes") == 1 and "binary" in str(kind.field("bytes").type)
-        return str(kind).removeprefix("dictionary<values=").partition(",")[0] in _BINARY
+            return fields.count("bytes") == 1 and _is(kind.field("bytes").type, _BINARY)
+        return _is(kind, _BINARY)
 
-    declared = [name for name in types if _kind(features, name) == "Image"]
+    declared = [n for n in types if _kind(features, n) == "Image" and holds_images(n)]
     known = [name for name in _IMAGE_NAMES if name in types and holds_images(name)]
     binary = [name for name in types if holds_images(name)]
     for names in ([n for n in known if n in declared], declared, known, binary):
@@ -175,51 +187,85 @@ def _declared_names(features: dict[str, Any], name: str) -> tuple[str, ...] | No
     return tuple(names)
 
 
+def _check_label_type(kind: Any, label: str, where: str) -> None:
+    """Refuse a column before it is read: a list of labels a row would have no end."""
+    import pyarrow as pa
+
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_integer(plain) or pa.types.is_null(plain) or str(plain) in _TEXT):
+        raise DataError(
+            f"{where}: column {label[:80]} is {str(kind)[:80]}; expected integer or string labels"
+        )
+
+
 def _labels(
-    column: Any, kind: Any, names: tuple[str, ...] | None, label: str, where: str
+    column: Any, names: tuple[str, ...] | None, label: str, where: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names and (rows,) labels of a label column, unchecked."""
+    kind = column.type
     try:
-        values = _values(column)
-    except (ValueError, ArithmeticError, LookupError) as error:  # not UTF-8, times out of range
+        if str(getattr(kind, "value_type", kind)) in _TEXT:
+            return _of_texts(column, names, where)
+        values, known = _integers(column)
+    except (ValueError, ArithmeticError, LookupError) as error:  # not UTF-8
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{where}: column {label} cannot be read: {error}") from error
-    known = [value for value in values if value is not None]
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in known):
-        largest = max(known, default=-1)
-        if names is None:
-            if largest >= MAX_CLASSES:
-                raise DataError(
-                    f"{where}: label {largest} in column {label}; without class names labels are "
-                    f"numbers from 0, and at most {MAX_CLASSES:,} classes are read"
-                )
-            names = tuple(map(str, range(largest + 1)))
-        # Unsigned numbers beyond 63 bits are out of range whatever they are.
-        numbers = [-1 if value is None else min(value, 2**63 - 1) for value in values]
-        return names, np.array(numbers, dtype=np.int64)
-    if all(isinstance(value, str) for value in known):
-        names = tuple(sorted(set(known))) if names is None else names
-        places = {name: place for place, name in enumerate(names)}
-        missing = next((value for value in known if value not in places), None)
-        if missing is not None:
+    if names is None:
+        largest = int(values[known].max()) if known.any() else -1
+        if largest >= MAX_CLASSES:
             raise DataError(
-                f"{where}: label {missing[:80]!r} is not one of the {len(names)} classes"
+                f"{where}: label {largest} in column {label}; without class names labels are "
+                f"numbers from 0, and at most {MAX_CLASSES:,} classes are read"
             )
-        labels = [-1 if value is None else places[value] for value in values]
-        return names, np.array(labels, dtype=np.int64)
-    raise DataError(f"{where}: column {label} is {kind}; expected integer or string labels")
+        names = tuple(map(str, range(largest + 1)))
+    # Unsigned numbers beyond 63 bits are out of range whatever they are.
+    numbers = np.minimum(values, values.dtype.type(min(2**63 - 1, np.iinfo(values.dtype).max)))
+    return names, np.where(known, numbers.astype(np.int64), -1)
 
 
-def _values(column: Any) -> list[Any]:
-    """Python values of a column; those of a dictionary are shared, not made for each row."""
-    values: list[Any] = []
+def _of_texts(
+    column: Any, names: tuple[str, ...] | None, where: str
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Class names and labels of strings, each one made a Python text once, not for each row."""
+    found: list[tuple[list[str | None], NDArray[np.intp]]] = []
     for chunk in column.chunks:
-        if hasattr(chunk, "dictionary"):
-            shared = chunk.dictionary.to_pylist()
-            places = chunk.indices.to_pylist()
-            values += [None if place is None else shared[place] for place in places]
-        else:
-            values += chunk.to_pylist()
-    return values
+        packed = chunk if hasattr(chunk, "dictionary") else chunk.dictionary_encode()
+        indices, known = _integers(packed.indices)
+        # Only those that rows have: a dictionary may hold any number besides.
+        used, places = np.unique(np.where(known, indices, -1), return_inverse=True)
+        texts = packed.dictionary.take(_arrow(used[used >= 0])).to_pylist()
+        found.append(([None] * int((used < 0).any()) + texts, places))
+    present = {text for texts, _ in found for text in texts if text is not None}
+    names = tuple(sorted(present)) if names is None else names
+    order = {name: place for place, name in enumerate(names)}
+    if missing := present - order.keys():
+        raise DataError(
+            f"{where}: label {min(missing)[:80]!r} is not one of the {len(names)} classes"
+        )
+    labels = [
+        np.array([-1 if text is None else order[text] for text in texts], dtype=np.int64)[places]
+        for texts, places in found
+    ]
+    return names, np.concatenate([np.zeros(0, dtype=np.int64), *labels])
+
+
+def _integers(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Values of an Arrow column of integers, 0 where there is none, and where there is one."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_null(column.type):
+        return np.zeros(len(column), dtype=np.int64), np.zeros(len(column), dtype=np.bool_)
+    known = ~np.asarray(column.is_null(), dtype=np.bool_)
+    return np.asarray(column.fill_null(0)), known
+
+
+def _arrow(places: NDArray[Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(places)
 
 
 def features_of(schema: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError, CorruptArtifact, LatentSmoothError
-from latentsmooth.files import write_whole
+from latentsmooth.files import is_folder, write_whole
 from latentsmooth.lipschitz import evaluating
 from latentsmooth.models.config import (
     CONFIG_FORMAT,
@@ -182,7 +182,7 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
 def _locate(folder_or_hub_id: str | Path, revision: str | None) -> Path:
     folder = Path(folder_or_hub_id)
     name = str(folder_or_hub_id)
-    if "\0" not in name and folder.is_dir():
+    if is_folder(folder):
         return folder
     if _HUB_ID.fullmatch(name) is None or ".." in name or "--" in name:
         raise ConfigurationError(

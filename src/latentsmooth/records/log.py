@@ -12,7 +12,7 @@ from types import MappingProxyType, TracebackType
 
 from latentsmooth.certification.certificate import Certificate
 from latentsmooth.errors import LogError
-from latentsmooth.files import lock, make_folder, sync_folder, write_all
+from latentsmooth.files import is_file, lock, make_folder, sync_folder, write_all
 from latentsmooth.interrupts import deferred_interrupts
 from latentsmooth.records.content import MOST_BYTES, parse_log, read_content
 from latentsmooth.records.manifest import Manifest, differences
@@ -189,7 +189,7 @@ def manifest_of(path: str | Path) -> Manifest | None:
     Raises:
         LogError: as :func:`read_log`, for a file that is there.
     """
-    if not Path(path).is_file():
+    if not is_file(path):
         return None
     return parse_log(read_content(path), Path(path), keep_unterminated=True).manifest
 

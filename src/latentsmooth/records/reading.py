@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from latentsmooth.errors import LogError
-from latentsmooth.records.content import parse_log, read_content
+from latentsmooth.records.content import BOM, parse_log, read_content
 from latentsmooth.records.tsv import parse_tsv
 from latentsmooth.records.view import LogView
 
 __all__ = ["log_name", "read_any_log"]
 
 _OBJECT: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r]*\{")
+_LONGEST_HEADER: Final = 1 << 16
 _SUFFIXES: Final = frozenset({".jsonl", ".json", ".tsv", ".txt", ".csv", ".log", ".gz"})
 
 
@@ -33,7 +34,7 @@ def read_any_log(path: str | Path, *, name: str | None = None) -> LogView:
         if found.manifest is None:
             raise LogError(f"{path}: holds no whole manifest line")
         return LogView(name=called, manifest=found.manifest, certificates=(*found.certificates,))
-    first = raw.split(b"\n", 1)[0].removeprefix(b"\xef\xbb\xbf")
+    first = raw[:_LONGEST_HEADER].partition(b"\n")[0].removeprefix(BOM)
     if b"idx" in map(bytes.strip, first.split(b"\t")):
         return LogView(name=called, manifest=None, certificates=(*parse_tsv(raw, path),))
     raise LogError(

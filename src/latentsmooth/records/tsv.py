@@ -12,13 +12,17 @@ from typing import Final
 
 from latentsmooth.errors import LogError
 from latentsmooth.files import write_whole
-from latentsmooth.records.content import read_content
+from latentsmooth.records.content import BOM, lines_of, read_content
 from latentsmooth.records.rounding import floor_text
 from latentsmooth.records.view import CertificateLike
 
 __all__ = ["PublishedCertificate", "parse_tsv", "read_tsv", "tsv_text", "write_tsv"]
 
 _COLUMNS: Final = ("idx", "label", "predict", "radius", "correct", "time")
+_MOST_COLUMNS: Final = 64
+_MOST_LINES: Final = 1 << 21
+"""Room for every image of the largest set, and an end to lines without content."""
+_MOST_SECONDS: Final = timedelta.max.total_seconds()
 _RADIUS_PLACES: Final = 6
 _CLOCK: Final = re.compile(
     r"(?:([0-9]{1,18}) days?, ?)?([0-9]{1,18}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]*)?)"
@@ -73,25 +77,19 @@ def read_tsv(path: str | Path) -> list[PublishedCertificate]:
 
 def parse_tsv(raw: bytes, path: Path) -> list[PublishedCertificate]:
     """Read the bytes of a published file; see :func:`read_tsv`. ``path`` is for messages."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LogError(f"{path}: not text in UTF-8: {error}") from error
-    lines = text.split("\n")
-    header = [name.strip() for name in lines[0].split("\t")]
-    if missing := [name for name in _COLUMNS if name not in header]:
-        raise LogError(f"{path}: line 1: expected columns {_COLUMNS}, missing {missing}")
-    if len(set(header)) < len(header):
-        raise LogError(f"{path}: line 1: expected each column once, got {header}")
+    lines = lines_of(raw.removeprefix(BOM), path)
+    header = _header(next(lines, (1, b""))[1], f"{path}: line 1")
     rows: dict[int, PublishedCertificate] = {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines:
+        if number > _MOST_LINES:
+            raise LogError(f"{path}: expected at most {_MOST_LINES:,} lines, got more")
         if not line.strip():
             continue
         try:
             row = _row(header, line, f"{path}: line {number}")
         except LogError:
-            if number == len(lines):  # no newline after it: torn by a kill
-                break
+            if not raw.endswith(b"\n") and raw.count(b"\n") < number:
+                break  # no newline after it: torn by a kill
             raise
         if row.index in rows:
             raise LogError(f"{path}: line {number}: image {row.index} comes twice")
@@ -135,10 +133,28 @@ def tsv_text(certificates: Iterable[CertificateLike]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _row(header: list[str], line: str, where: str) -> PublishedCertificate:
-    cells = line.split("\t")
-    if len(cells) != len(header):
-        raise LogError(f"{where}: expected {len(header)} columns, got {len(cells)}")
+def _header(line: bytes, where: str) -> list[str]:
+    if (tabs := line.count(b"\t")) >= _MOST_COLUMNS:
+        raise LogError(f"{where}: expected at most {_MOST_COLUMNS} columns, got {tabs + 1:,}")
+    header = [name.strip() for name in _text(line, where).split("\t")]
+    if missing := [name for name in _COLUMNS if name not in header]:
+        raise LogError(f"{where}: expected columns {_COLUMNS}, missing {missing}")
+    if len(set(header)) < len(header):
+        raise LogError(f"{where}: expected each column once, got {header}")
+    return header
+
+
+def _text(line: bytes, where: str) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LogError(f"{where}: not text in UTF-8: {error}") from error
+
+
+def _row(header: list[str], line: bytes, where: str) -> PublishedCertificate:
+    if (found := line.count(b"\t") + 1) != len(header):
+        raise LogError(f"{where}: expected {len(header)} columns, got {found}")
+    cells = _text(line, where).split("\t")
     row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
     index = _class(row["idx"], "idx", where)
     if index is None:
@@ -181,7 +197,9 @@ def _nonnegative(text: str, column: str, where: str) -> float:
 
 def _seconds(text: str, where: str) -> float:
     if ":" not in text:
-        return _nonnegative(text, "time", where)
+        if (number := _nonnegative(text, "time", where)) > _MOST_SECONDS:
+            raise LogError(f"{where}: time is out of range: {text!r}")
+        return number
     if (found := _CLOCK.fullmatch(text)) is None:
         raise LogError(f"{where}: time must be seconds or h:mm:ss.ffffff, got {text!r}")
     days, hours, minutes, seconds = found.groups(default="0")

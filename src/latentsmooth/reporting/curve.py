@@ -17,11 +17,13 @@ from latentsmooth.reporting.cells import plain
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "AccuracyCurve", "accuracy_curve", "draw_curves", "save_curves"]
+__all__ = ["COLOURS", "AccuracyCurve", "accuracy_curve", "axis_end", "draw_curves", "save_curves"]
 
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Okabe and Ito's palette, told apart with every common colour blindness; yellow left out."""
 
+_SMALLEST_AXIS: Final = 1e-9
+_LARGEST_AXIS: Final = 1e9
 _DASHES: Final = ("-", "--", ":", "-.")
 _FORMATS: Final = (".png", ".svg", ".pdf")
 _METADATA: Final = {
@@ -68,6 +70,16 @@ def accuracy_curve(view: LogView) -> AccuracyCurve | None:
     return AccuracyCurve(steps, tuple(accuracies))
 
 
+def axis_end(curves: Sequence[AccuracyCurve | None]) -> float:
+    """Return where a drawing's radius axis ends, a little beyond the last step.
+
+    Radii that no image has (a published file may state any) are kept from the arithmetic of axes.
+    """
+    ends = [curve.input_radii[-1] for curve in curves if curve is not None and curve.input_radii]
+    end = min(max(ends, default=0.0) * 1.05, _LARGEST_AXIS)
+    return end if end > _SMALLEST_AXIS else 1.0
+
+
 def draw_curves(views: Sequence[LogView]) -> Figure:
     """Draw one curve a log into a matplotlib figure, without touching pyplot's state.
 
@@ -78,8 +90,7 @@ def draw_curves(views: Sequence[LogView]) -> Figure:
     figure = Figure(figsize=(6.4, 4.0 + 0.22 * len(views)), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     curves = [accuracy_curve(view) for view in views]
-    ends = [curve.input_radii[-1] for curve in curves if curve is not None and curve.input_radii]
-    right = max(ends, default=1.0) * 1.05 or 1.0
+    right = axis_end(curves)
     handles = []
     for place, curve in enumerate(curves):
         x, y = ([], []) if curve is None else _vertices(curve, right)
@@ -131,7 +142,8 @@ def save_curves(views: Sequence[LogView], path: str | Path) -> None:
 def _vertices(curve: AccuracyCurve, right: float) -> tuple[list[float], list[float]]:
     """Return the points of a "steps-pre" line, in percent, from radius 0 to ``right``."""
     accuracies = [float(100 * accuracy) for accuracy in curve.accuracies]
-    return [0.0, *curve.input_radii, right], [accuracies[0], *accuracies]
+    radii = [min(radius, right) for radius in curve.input_radii]
+    return [0.0, *radii, right], [accuracies[0], *accuracies]
 
 
 def _shortened(name: str, most: int = 72) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from latentsmooth.records.view import LogView
 from latentsmooth.reporting.cells import plain, radius_text
-from latentsmooth.reporting.curve import AccuracyCurve, accuracy_curve
+from latentsmooth.reporting.curve import AccuracyCurve, accuracy_curve, axis_end
 
 __all__ = ["inline_svg"]
 
@@ -29,8 +29,7 @@ def inline_svg(views: Sequence[LogView]) -> str:
     """
     curves = [(place, view, accuracy_curve(view)) for place, view in enumerate(views)]
     drawn = [(place, view, curve) for place, view, curve in curves if curve is not None]
-    ends = [curve.input_radii[-1] for _, _, curve in drawn if curve.input_radii]
-    right = max(ends, default=1.0) * 1.05 or 1.0
+    right = axis_end([curve for _, _, curve in drawn])
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         'aria-label="Certified accuracy against l2 radius">',
@@ -89,7 +88,7 @@ def _ticks(right: float) -> list[float]:
 
 
 def _x(radius: float, right: float) -> float:
-    return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * radius / right, 2)
+    return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * min(radius / right, 1.0), 2)
 
 
 def _y(share: float) -> float:
