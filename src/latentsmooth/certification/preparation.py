@@ -135,32 +135,31 @@ def prepare_classifier(
     bound = lipschitz_bound(encoder, input_shape=image_shape)
     encoder.to(dtype=dtype)
     head = classifier.head
-    latent_shape = _latent_shape(encoder, image_shape, device, dtype)
+    grey = torch.full((1, *image_shape), 0.5, device=device)
+    latent = encode(encoder, grey, dtype)[0]
     folding = ""
     if folds:
-        folded = fold(encoder, head, latent_shape=latent_shape, dtype=dtype)
+        folded = fold(encoder, head, latent_shape=tuple(latent.shape), dtype=dtype)
         if folded is not None and _agree(
             (encoder, head), (folded.encoder, folded.head), image_shape, dtype
         ):
-            encoder, head, latent_shape = folded.encoder, folded.head, folded.latent_shape
-            folding = folded.what
-    grey = torch.full((1, *image_shape), 0.5, device=device)
+            encoder, head, folding = folded.encoder, folded.head, folded.what
+            latent = encode(encoder, grey, dtype)[0]
     with torch.autocast(device.type, enabled=False):
-        head = simplified_head(head, encode(encoder, grey, dtype)[0].float())
+        head = simplified_head(head, latent.float())
     # After both have run: a forward may switch as well.
     _check_modes(encoder, head)
     bound = max(bound, lipschitz_bound(encoder, input_shape=image_shape))
     error = rounding_bound(
         encoder, input_shape=image_shape, dtype=dtype, low=-PIXEL_SLACK, high=1 + PIXEL_SLACK
     )
-    size = math.prod(latent_shape)
     sigma = classifier.latent_sigma if noise == "exact" else drawn_sigma(classifier.latent_sigma)
-    lattice = choose_lattice(latent_sigma=sigma, size=size, largest=error.norm)
+    lattice = choose_lattice(latent_sigma=sigma, size=latent.numel(), largest=error.norm)
     return PreparedClassifier(
         encoder=encoder,
         encoder_dtype=dtype,
         head=head,
-        latent_shape=latent_shape,
+        latent_shape=tuple(latent.shape),
         lattice=lattice,
         lipschitz_bound=bound,
         deductions=Deductions(
@@ -219,16 +218,6 @@ def drawn_sigma(latent_sigma: float) -> float:
     if not limits.tiny <= latent_sigma <= limits.max:
         raise ConfigurationError(f"wanted latent_sigma within float32's range, got {latent_sigma}")
     return torch.tensor(latent_sigma, dtype=torch.float32).item()
-
-
-def _latent_shape(
-    encoder: nn.Module,
-    image_shape: tuple[int, int, int],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> tuple[int, ...]:
-    grey = torch.full((1, *image_shape), 0.5, device=device)
-    return tuple(encode(encoder, grey, dtype).shape[1:])
 
 
 @torch.inference_mode()
