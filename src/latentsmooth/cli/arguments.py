@@ -248,11 +248,19 @@ def files_of(model: str) -> list[Path]:
     return [Path(model) / name for name in (CONFIG_FILE, WEIGHTS_FILE)]
 
 
-def refuse_overwriting(target: str | None, kept: Sequence[str | Path]) -> None:
-    """Raise `UsageError` where a file to be written is one that is read or logged to."""
+def refuse_overwriting(*targets: str | None, kept: Sequence[str | Path]) -> None:
+    """Raise `UsageError` where a file to be written is one that is read, logged to or written."""
     # `Path.resolve` raises where links form a loop.
-    if target is not None and os.path.realpath(target) in map(os.path.realpath, kept):
-        raise UsageError(f"{target} would be overwritten; name another file")
+    reserved, written = set(map(os.path.realpath, kept)), set()
+    for target in targets:
+        if target is None:
+            continue
+        place = os.path.realpath(target)
+        if place in reserved:
+            raise UsageError(f"{target} would be overwritten; name another file")
+        if place in written:
+            raise UsageError(f"{target} would be overwritten: two outputs name the same file")
+        written.add(place)
 
 
 def command_line(*words: str) -> str:

@@ -9,8 +9,6 @@ from pathlib import Path
 import torch
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as RemainingColumn
 
 from latentsmooth.attacks import (
     AttackedCertificate,
@@ -31,6 +29,7 @@ from latentsmooth.cli.arguments import (
     require,
 )
 from latentsmooth.cli.bench import without_folders
+from latentsmooth.cli.progress import image_bar
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.images import load_images
 from latentsmooth.images.splits import UNDIVIDED
@@ -154,11 +153,8 @@ def _check(options: Namespace) -> None:
     for name in ("images", "stride", "steps", "draws", "restarts"):
         if options[name] < 1:
             raise UsageError(f"wanted --{name} of at least 1, got {options[name]}")
-    targets = [name for name in (options.output, options.plot) if name is not None]
-    if len({Path(name).resolve() for name in targets}) < len(targets):
-        raise UsageError("--output and --plot name the same file")
-    for target in targets:
-        refuse_overwriting(target, [options.log, *files_of(options.model)])
+    kept = [options.log, *files_of(options.model)]
+    refuse_overwriting(options.output, options.plot, kept=kept)
     if options.plot and Path(options.plot).suffix.lower() not in FIGURE_FORMATS:
         raise UsageError(f"wanted --plot ending in {', '.join(FIGURE_FORMATS)}, got {options.plot}")
 
@@ -166,25 +162,10 @@ def _check(options: Namespace) -> None:
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[Sequence[AttackedCertificate], int], None]]:
     """A bar that counts images, with flips so far, on standard error."""
-    progress = Progress(
-        TextColumn("attack"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-        TimeElapsedColumn(),
-        RemainingColumn(),
-        console=Console(stderr=True),
-        disable=quiet,
-    )
-    task = progress.add_task("attack", total=None, note="")
+    with image_bar("attack", quiet=quiet) as show:
 
-    def on_images(done: Sequence[AttackedCertificate], planned: int) -> None:
-        if not progress.live.is_started:
-            progress.start()
-        note = f"{sum(one.flipped_inside for one in done)} flipped inside"
-        progress.update(task, completed=len(done), total=planned, note=note)
+        def on_images(done: Sequence[AttackedCertificate], planned: int) -> None:
+            flipped = sum(one.flipped_inside for one in done)
+            show(len(done), planned, f"{flipped} flipped inside")
 
-    try:
         yield on_images
-    finally:
-        progress.stop()

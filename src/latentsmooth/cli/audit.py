@@ -55,7 +55,7 @@ def run(options: Namespace, *, command: str) -> int:
     require(options, ("model",))
     if options.iterations < 0:
         raise UsageError(f"wanted --iterations of at least 0, got {options.iterations}")
-    refuse_overwriting(options.output, files_of(options.model))
+    refuse_overwriting(options.output, kept=files_of(options.model))
     model = load_classifier(options.model, "cpu")
     *rows, whole = audit(model.encoder, model.image_shape, iterations=options.iterations)
     if options.json:

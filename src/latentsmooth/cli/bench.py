@@ -117,9 +117,8 @@ def run(options: Namespace, *, command: str) -> int:
             "wanted --images and --goal-images of at least 1, got "
             f"{options.images} and {options.goal_images}"
         )
-    for target in (options.output, options.markdown):
-        refuse_overwriting(target, [path for name in options.models for path in files_of(name)])
-    refuse_overwriting(options.markdown, [options.output] if options.output else [])
+    models = [path for name in options.models for path in files_of(name)]
+    refuse_overwriting(options.output, options.markdown, kept=models)
     subjects = load_subjects(options.models, device=_device(options.device))
     console = Console(stderr=True, highlight=False)
     torch.manual_seed(0)

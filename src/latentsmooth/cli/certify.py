@@ -53,7 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, *, command: str) -> int:
     """Certify and say what came of it."""
     require(options, ("model", "data", "log"))
-    refuse_overwriting(options.tsv, [options.log, *files_of(options.model)])
+    refuse_overwriting(options.tsv, kept=[options.log, *files_of(options.model)])
     images = selected_images(options)
     model = load_classifier(options.model, options.device)
     with certification_progress(quiet=options.quiet) as on_certificate:

@@ -1,4 +1,4 @@
-"""The progress bar of certification."""
+"""The progress bars of commands that go through images."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ from rich.progress import (
 from latentsmooth.certification import Certificate
 from latentsmooth.interrupts import prompt_interrupts
 
-__all__ = ["certification_progress"]
+__all__ = ["certification_progress", "image_bar"]
 
 
 @contextmanager
-def certification_progress(
-    *, quiet: bool, title: str = "certify"
-) -> Iterator[Callable[[Certificate | None, int, int], None]]:
-    """A bar that counts images, with the certified accuracy so far, on standard error.
+def image_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar that counts images, on standard error.
 
-    A signal whose exception was lost in what C code calls back is raised with the next image.
+    It appears with the first image, so that an error before it stands alone.
 
     Yields:
-        The function to call with each certificate, the images done, and all images.
+        The function to call with the images done, all images, and a note.
     """
     progress = Progress(
         TextColumn("{task.description}", markup=False),
@@ -42,27 +40,44 @@ def certification_progress(
         console=Console(stderr=True),
         disable=quiet,
     )
-    # The bar appears with the first image, so that an error before it stands alone.
     task = progress.add_task(title, total=None, note="", start=False)
-    tally = {"new": 0, "correct": 0, "seconds": 0.0}
 
-    def on_certificate(made: Certificate | None, done: int, total: int) -> None:
+    def show(done: int, total: int, note: str) -> None:
         if not progress.live.is_started:
             progress.start()
             progress.start_task(task)
-        note = "resuming"
-        if made is not None:
-            tally["new"] += 1
-            tally["correct"] += made.correct
-            tally["seconds"] += made.seconds
-            pace = tally["seconds"] / tally["new"]
-            note = f"{tally['correct'] / tally['new']:.1%} correct, {pace:.3f} s/image"
         progress.update(task, completed=done, total=total, note=note)
-        interrupt.check()
 
-    with prompt_interrupts() as interrupt:
-        try:
-            yield on_certificate
-        finally:
-            if progress.live.is_started:  # else it would print an empty line
-                progress.stop()
+    try:
+        yield show
+    finally:
+        if progress.live.is_started:  # else it would print an empty line
+            progress.stop()
+
+
+@contextmanager
+def certification_progress(
+    *, quiet: bool, title: str = "certify"
+) -> Iterator[Callable[[Certificate | None, int, int], None]]:
+    """A bar of images, with the certified accuracy so far.
+
+    A signal whose exception was lost in what C code calls back is raised with the next image.
+
+    Yields:
+        The function to call with each certificate, the images done, and all images.
+    """
+    tally = {"new": 0, "correct": 0, "seconds": 0.0}
+    with prompt_interrupts() as interrupt, image_bar(title, quiet=quiet) as show:
+
+        def on_certificate(made: Certificate | None, done: int, total: int) -> None:
+            note = "resuming"
+            if made is not None:
+                tally["new"] += 1
+                tally["correct"] += made.correct
+                tally["seconds"] += made.seconds
+                pace = tally["seconds"] / tally["new"]
+                note = f"{tally['correct'] / tally['new']:.1%} correct, {pace:.3f} s/image"
+            show(done, total, note)
+            interrupt.check()
+
+        yield on_certificate

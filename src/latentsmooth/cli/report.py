@@ -47,9 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, *, command: str) -> int:
     """Report and print, unless it went to a file."""
     require(options, ("logs",))
-    for target in (options.output, options.figure):
-        refuse_overwriting(target, options.logs)
-    refuse_overwriting(options.figure, [options.output] if options.output else [])
+    refuse_overwriting(options.output, options.figure, kept=options.logs)
     text = report(
         options.logs,
         radii=options.radii,
