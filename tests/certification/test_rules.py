@@ -19,6 +19,7 @@ from latentsmooth.certification.rules import (
     More,
     PilotRule,
     Precision,
+    Radii,
     RadiusAtLeast,
     Rule,
     SequentialRule,
@@ -45,6 +46,7 @@ RULES: list[Rule] = [
     TwoSidedRule(n_select=7, n_estimate=500, alpha=0.01, rival_share=0.25),
     PilotRule(tolerance=0.03, n_select=50, n_max=800, alpha=0.01),
     SequentialRule(goal=RadiusAtLeast(0.1), n_max=900, alpha=0.01),
+    SequentialRule(goal=Radii((0, 0.1, 0.3)), n_max=900, alpha=0.01),
     SequentialRule(goal=Precision(0.1), n_max=900, bound="alpha-spending"),
     SequentialRule(goal=Decide(), n_select=3, n_max=900, miss=0.2),
 ]
@@ -156,14 +158,37 @@ def test_spending_costs_alpha_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("bound", ["betting", "alpha-spending"])
+@pytest.mark.parametrize("p", [0.55, 0.75, 0.9, 0.97, 0.999])
+def test_radii_are_settled_as_each_would_be_alone(bound: str, p: float) -> None:
+    """With votes exactly in their shares; the draws are those of the hardest question left."""
+    radii = (0.0, 0.2, 0.4, 0.8)
+
+    def follow(goal: str) -> tuple[Verdict, int]:
+        rule = parse_rule("sequential", goal=goal, n_estimate=20_000, bound=bound)
+        return verdict_of(rule, PAIR, (p, 1 - p))
+
+    together, draws = follow("radii=" + ",".join(map(str, radii)))
+    alone = [follow(f"radius>={radius}") for radius in radii]
+    for radius, (verdict, _) in zip(radii, alone, strict=True):
+        proven = verdict.prediction is not None and verdict.latent_radius >= radius
+        claimed = together.prediction is not None and together.latent_radius >= radius
+        assert claimed == proven == (0.5 * float(norm.ppf(p)) > radius)
+    assert draws <= 1.3 * max(count for _, count in alone)
+
+
+@pytest.mark.parametrize("bound", ["betting", "alpha-spending"])
 @pytest.mark.parametrize("p", [0.6, 0.9])
-def test_a_radius_just_above_the_truth_is_claimed_at_most_alpha_often(bound: str, p: float) -> None:
+@pytest.mark.parametrize("goal", ["radius>={0}", "radii=0,{0},{1}"])
+def test_a_radius_just_above_the_truth_is_claimed_at_most_alpha_often(
+    bound: str, p: float, goal: str
+) -> None:
     """Exactly, through the rule's own steps: every path of votes is followed."""
     alpha = 0.05
     radius = 0.5 * float(norm.ppf(p)) * (1 + 1e-9)
+    asked = parse_goal(goal.format(radius, radius * 1.2))
     rule = rule_from_settings(
         {
-            **SequentialRule(goal=RadiusAtLeast(radius), n_max=400, alpha=alpha).settings(),
+            **SequentialRule(goal=asked, n_max=400, alpha=alpha).settings(),
             "bound": bound,
             "miss": 1e-12,
         }
@@ -349,6 +374,9 @@ def test_an_interrupted_look_is_completed() -> None:
         (lambda: parse_rule("sequential", goal="radius>0.5"), "radius>0.5"),
         (lambda: parse_rule("sequential", goal="radius>=x"), "radius>=x"),
         (lambda: parse_rule("sequential", goal="radius>=-1"), "radius >= 0"),
+        (lambda: parse_rule("sequential", goal="radii=0,-1"), "radius >= 0"),
+        (lambda: parse_rule("sequential", goal="radii="), "got 'radii='"),
+        (lambda: Radii(()), "1 to 100 radii, got 0"),
         (lambda: parse_rule("sequential", goal="precision=0"), "above 0"),
         (lambda: parse_rule("sequential", goal="decide", bound="magic"), "betting"),
         (lambda: parse_rule("fixed", alpha=1.0), "alpha between 0 and 1"),
@@ -373,5 +401,5 @@ def test_what_cannot_be_used_is_named(call: Callable[[], object], message: str) 
 
 
 def test_goals_are_written_as_they_are_read() -> None:
-    for goal in (RadiusAtLeast(0.1 + 0.2), Precision(1e-3), Decide()):
+    for goal in (RadiusAtLeast(0.1 + 0.2), Radii((0.5, 0, 0.5, 1e-9)), Precision(1e-3), Decide()):
         assert parse_goal(str(goal)) == goal

@@ -16,6 +16,7 @@ from latentsmooth.certification.rules import (
     More,
     PilotRule,
     Precision,
+    Radii,
     RadiusAtLeast,
     Rule,
     SequentialRule,
@@ -40,6 +41,7 @@ KINDS = [
     "pilot",
     "radius-betting",
     "radius-alpha-spending",
+    "radii-betting",
     "precision-betting",
     "precision-alpha-spending",
     "decide-betting",
@@ -58,6 +60,7 @@ def make(kind: str, p: float, alpha: float) -> Rule:
     just_above = SIGMA * float(norm.ppf(p)) * (1 + 1e-9) + 1e-12
     goals: dict[str, Goal] = {
         "radius": RadiusAtLeast(just_above if just_above < 0.9 * cap else cap / 2),
+        "radii": Radii((0.0, just_above if just_above < 0.9 * cap else cap / 2)),
         "precision": Precision(0.1),
         "decide": Decide(),
     }

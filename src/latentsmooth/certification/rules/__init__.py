@@ -6,6 +6,7 @@ from latentsmooth.certification.rules.goals import (
     Decide,
     Goal,
     Precision,
+    Radii,
     RadiusAtLeast,
     parse_goal,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "PilotRule",
     "Precision",
     "PreparedRule",
+    "Radii",
     "RadiusAtLeast",
     "Rule",
     "SequentialRule",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from dataclasses import dataclass
 
 from latentsmooth.errors import ConfigurationError
 
-__all__ = ["Decide", "Goal", "Precision", "RadiusAtLeast", "parse_goal"]
+__all__ = ["Decide", "Goal", "Precision", "Radii", "RadiusAtLeast", "parse_goal"]
+
+MOST_RADII = 100
+"""More would be a precision, at a price for every look."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,34 @@ class RadiusAtLeast:
 
     def __str__(self) -> str:
         return f"radius>={float(self.input_radius)!r}"
+
+
+@dataclass(frozen=True)
+class Radii:
+    """At which of these input radii is the candidate certified? Written ``radii=0,0.25,0.5``.
+
+    What a table of certified accuracies asks of an image, and nothing more. At radius 0 the
+    question is whether it is certified at all.
+
+    Args:
+        input_radii: l2 radii over pixels in [0, 1]; kept rising, each once.
+
+    Raises:
+        ConfigurationError: unless there is one, 100 at most, all finite and none negative.
+    """
+
+    input_radii: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        radii = tuple(sorted({float(radius) for radius in self.input_radii}))
+        if not 1 <= len(radii) <= MOST_RADII:
+            raise ConfigurationError(f"wanted 1 to {MOST_RADII} radii, got {len(radii)}")
+        for radius in radii:
+            RadiusAtLeast(radius)
+        object.__setattr__(self, "input_radii", radii)
+
+    def __str__(self) -> str:
+        return "radii=" + ",".join(repr(radius) for radius in self.input_radii)
 
 
 @dataclass(frozen=True)
@@ -61,14 +93,15 @@ class Decide:
         return "decide"
 
 
-Goal = RadiusAtLeast | Precision | Decide
+Goal = RadiusAtLeast | Radii | Precision | Decide
 
 
 def parse_goal(text: str) -> Goal:
     """Read a goal as it is written on the command line.
 
     Args:
-        text: ``radius>=R``, ``precision=D`` or ``decide``; R and D are input radii.
+        text: ``radius>=R``, ``radii=R,R,...``, ``precision=D`` or ``decide``; R and D are input
+            radii.
 
     Raises:
         ConfigurationError: for anything else.
@@ -89,6 +122,13 @@ def parse_goal(text: str) -> Goal:
             except ValueError:
                 break
             return kind(value)
+    if compact.startswith("radii="):
+        numbers: tuple[float, ...] = ()
+        with contextlib.suppress(ValueError):
+            numbers = tuple(map(float, compact.removeprefix("radii=").split(",")))
+        if numbers:
+            return Radii(numbers)
     raise ConfigurationError(
-        f"wanted a goal like 'radius>=0.25', 'precision=0.05' or 'decide', got {text!r}"
+        "wanted a goal like 'radius>=0.25', 'radii=0,0.25,0.5', 'precision=0.05' or 'decide', "
+        f"got {text!r}"
     )

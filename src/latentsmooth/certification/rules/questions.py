@@ -25,13 +25,13 @@ from latentsmooth.certification.rules.evidence import (
     deviations,
     geometric_looks,
 )
-from latentsmooth.certification.rules.goals import Precision, RadiusAtLeast
+from latentsmooth.certification.rules.goals import Precision
 from latentsmooth.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from latentsmooth.certification.rules.sequential import SequentialRule
 
-__all__ = ["PreparedDecide", "PreparedPrecision", "PreparedRadius"]
+__all__ = ["PreparedDecide", "PreparedPrecision", "PreparedRadii"]
 
 _FIRST_LOOK = 32
 _BETTING_RATIO = 1.1
@@ -88,64 +88,75 @@ class _PreparedSequential(PreparedRule):
         )
 
 
-class PreparedRadius(_PreparedSequential):
-    """Whether the candidate is certified at a radius: two whole numbers a look settle it.
+class PreparedRadii(_PreparedSequential):
+    """At which radii the candidate is certified: two whole numbers a look settle each.
 
     With ``accepts[j]`` votes or more at look j the lower bound proves the radius. With
-    ``rejects[j]`` or fewer the rule gives up: a candidate with an even chance of being accepted
-    at the last look would rarely have so few, or no later look can accept any more.
+    ``rejects[j]`` or fewer the rule gives the radius up: a candidate with an even chance of being
+    accepted at the last look would rarely have so few, or no later look can accept any more.
+
+    Args:
+        rule: the sequential rule.
+        input_radii: rising; one, or a table's columns.
+        setting: of the classifier.
     """
 
-    def __init__(self, rule: SequentialRule, goal: RadiusAtLeast, setting: Setting) -> None:
-        in_latent = goal.input_radius * setting.lipschitz_bound + setting.deductions.latent_slack
+    def __init__(
+        self, rule: SequentialRule, input_radii: Sequence[float], setting: Setting
+    ) -> None:
+        in_latent = input_radii[0] * setting.lipschitz_bound + setting.deductions.latent_slack
         wanted = in_latent / setting.latent_sigma
         super().__init__(rule, setting, floor=min(float(ndtr(wanted)), 1 - 1e-12))
-        self._goal = goal
-        self._accepts = [self._fewest_accepted(look) for look in range(len(self._looks))]
-        if self._accepts[-1] > self._looks[-1]:
+        looks = range(len(self._looks))
+        self._accepts = [
+            [self._fewest_accepted(radius, look) for look in looks] for radius in input_radii
+        ]
+        if self._accepts[-1][-1] > self._looks[-1]:
             most = self.in_input(self._bound.lower(self._looks[-1], len(self._looks) - 1))
             raise ConfigurationError(
                 f"wanted a radius that {rule.n_max} draws can prove (at most {most:.4g} at "
-                f"alpha={rule.alpha:g}), got {goal}"
+                f"alpha={rule.alpha:g}), got {rule.goal}"
             )
-        self._rejects = self._most_rejected(rule.miss)
+        self._rejects = [self._most_rejected(accepts, rule.miss) for accepts in self._accepts]
 
     def _judge(self, candidate: int, votes: Sequence[int], look: int) -> Verdict | None:
         count = votes[candidate]
-        if count >= self._accepts[look]:
+        reached = sum(count >= accepts[look] for accepts in self._accepts)
+        if reached == len(self._accepts):
             reason = "radius reached"
         elif look == len(self._looks) - 1:
             reason = "budget spent"
-        elif count <= self._rejects[look]:
+        # A larger radius asks for more votes, so the next one goes before those after it.
+        elif count <= self._rejects[reached][look]:
             reason = "radius out of reach"
         else:
             return None
         # The bound holds at every look, so what falls short of the goal is proven all the same.
         return self.one_sided(candidate, self._bound.lower(count, look), reason)
 
-    def _proves(self, p_lower: float) -> bool:
+    def _proves(self, p_lower: float, input_radius: float) -> bool:
         if self.setting.latent_radius(p_lower) <= 0:
             return False
-        return self.in_input(p_lower) >= self._goal.input_radius
+        return self.in_input(p_lower) >= input_radius
 
-    def _fewest_accepted(self, look: int) -> int:
+    def _fewest_accepted(self, input_radius: float, look: int) -> int:
         """Fewest votes whose bound proves the radius; one more than all where none do."""
         low, high = -1, self._looks[look] + 1
         while high - low > 1:
             middle = (low + high) // 2
-            if self._proves(self._bound.lower(middle, look)):
+            if self._proves(self._bound.lower(middle, look), input_radius):
                 high = middle
             else:
                 low = middle
         return high
 
-    def _most_rejected(self, miss: float) -> list[int]:
-        edge = self._accepts[-1] / self._looks[-1]
+    def _most_rejected(self, accepts: Sequence[int], miss: float) -> list[int]:
+        edge = accepts[-1] / self._looks[-1]
         rejects = [int(binom.ppf(miss, draws, edge)) - 1 for draws in self._looks]
         # Votes still missing at a later look, were all draws until then the candidate's.
         short = math.inf
         for look in range(len(self._looks) - 1, -1, -1):
-            short = min(short, self._accepts[look] - self._looks[look])
+            short = min(short, accepts[look] - self._looks[look])
             rejects[look] = max(rejects[look], int(short) + self._looks[look] - 1)
         return rejects
 

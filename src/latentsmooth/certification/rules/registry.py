@@ -32,7 +32,7 @@ def parse_rule(
 
     Args:
         name: ``fixed``, ``two-sided``, ``pilot`` or ``sequential``.
-        goal: of ``sequential``: ``radius>=R``, ``precision=D`` or ``decide``.
+        goal: of ``sequential``: ``radius>=R``, ``radii=R,R,...``, ``precision=D`` or ``decide``.
         alpha: probability that a verdict is wrong.
         n_select: draws that choose the candidate.
         n_estimate: estimation draws; the most of them where the rule may stop before.
@@ -64,7 +64,8 @@ def parse_rule(
         return PilotRule(tolerance=tolerance, n_select=n_select, n_max=n_estimate, alpha=alpha)
     if goal is None:
         raise ConfigurationError(
-            "the rule 'sequential' wants a goal: 'radius>=0.25', 'precision=0.05' or 'decide'"
+            "the rule 'sequential' wants a goal: 'radius>=0.25', 'radii=0,0.25', "
+            "'precision=0.05' or 'decide'"
         )
     return SequentialRule(
         goal=parse_goal(goal),

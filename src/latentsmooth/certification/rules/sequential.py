@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from latentsmooth.certification.rules.base import PreparedRule, Rule, Setting, check_draws
-from latentsmooth.certification.rules.goals import Decide, Goal, Precision, RadiusAtLeast
+from latentsmooth.certification.rules.goals import Decide, Goal, Precision, Radii, RadiusAtLeast
 from latentsmooth.certification.rules.questions import (
     PreparedDecide,
     PreparedPrecision,
-    PreparedRadius,
+    PreparedRadii,
 )
 from latentsmooth.errors import ConfigurationError
 
@@ -29,7 +29,7 @@ class SequentialRule(Rule):
     soundness.
 
     Args:
-        goal: the question: `RadiusAtLeast`, `Precision` or `Decide`.
+        goal: the question: `RadiusAtLeast`, `Radii`, `Precision` or `Decide`.
         n_select: draws that choose the candidate, asked for together with the first look's.
         n_max: the most estimation draws.
         alpha: probability that the verdict is wrong.
@@ -80,7 +80,9 @@ class SequentialRule(Rule):
             ConfigurationError: where no votes within ``n_max`` could prove the goal's radius.
         """
         if isinstance(self.goal, RadiusAtLeast):
-            return PreparedRadius(self, self.goal, setting)
+            return PreparedRadii(self, (self.goal.input_radius,), setting)
+        if isinstance(self.goal, Radii):
+            return PreparedRadii(self, self.goal.input_radii, setting)
         if isinstance(self.goal, Precision):
             return PreparedPrecision(self, self.goal, setting)
         if isinstance(self.goal, Decide):
