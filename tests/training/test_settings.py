@@ -15,6 +15,8 @@ WRONG: list[tuple[str, Any]] = [
     ("epochs", True),
     ("batch_size", -1),
     ("objective", "hinge"),
+    ("objective_options", [("draws", 2)]),
+    ("teacher", ""),
     ("optimizer", "lion"),
     ("learning_rate", 0.0),
     ("learning_rate", float("nan")),
@@ -54,7 +56,7 @@ def test_a_wrong_value_is_named(name: str, value: Any) -> None:
 
 
 def test_settings_are_json() -> None:
-    settings = TrainingSettings(epochs=3, grad_clip=1.0)
+    settings = TrainingSettings(epochs=3, grad_clip=1.0, objective_options={"draws": 4})
     values = json.loads(json.dumps(settings.to_json()))
     assert TrainingSettings(**values) == settings
 

@@ -22,14 +22,15 @@ from latentsmooth.errors import ConfigurationError, DataError
 from latentsmooth.images import ImageSet, load_images
 from latentsmooth.models import build, describe_builds
 from latentsmooth.reporting import plain
-from latentsmooth.training import TrainingSettings, train
+from latentsmooth.training import TrainingSettings, default_options, train
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
 HELP = "train a classifier under latent noise"
 DESCRIPTION = """
-Train encoder and head of a named build under Gaussian noise in the latent, and save the
-classifier in the output folder. After an interruption the same command goes on where it stopped.
+Train encoder and head of a named build under Gaussian noise in the latent, by one of several
+objectives, and save the classifier in the output folder. After an interruption the same command
+goes on where it stopped.
 Example: latentsmooth train --build lsrs-haar --data fashion-mini --latent-sigma 0.25
 --epochs 5 --output runs/haar
 """
@@ -64,7 +65,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--validate", type=bool, default=True, help="whether to validate during training"
     )
-    add_fields(parser, TrainingSettings)
+    defaults = "; ".join(
+        f"{name}: {', '.join(f'{option} {value}' for option, value in table.items())}"
+        for name, table in default_options().items()
+    )
+    add_fields(
+        parser,
+        TrainingSettings,
+        notes={"objective_options": f"All with their defaults: {defaults}"},
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 

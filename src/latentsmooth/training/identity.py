@@ -11,6 +11,7 @@ from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.average import state_tensors
 from latentsmooth.training.interfaces import LabelledImages
+from latentsmooth.training.objectives import objective_options
 from latentsmooth.training.settings import TrainingSettings
 
 __all__ = ["check_images", "describe_images", "run_identity"]
@@ -49,6 +50,7 @@ def run_identity(
     validation: dict[str, Any] | None,
     precision: str,
     processes: int,
+    teacher: str | None = None,
 ) -> dict[str, Any]:
     """Return everything that decides a run's result but the initial weights, JSON-able.
 
@@ -59,9 +61,10 @@ def run_identity(
         validation: the validation images, likewise.
         precision: "bfloat16" or "float32".
         processes: how many train together.
+        teacher: fingerprint of the classifier that the objective learns from, if any.
     """
-    return {
-        "settings": settings.to_json(),
+    identity = {
+        "settings": _deciding(settings),
         "data": data,
         "validation": validation,
         "latent_sigma": model.latent_sigma,
@@ -69,3 +72,23 @@ def run_identity(
         "processes": processes,
         "weights": {name: list(value.shape) for name, value in state_tensors(model).items()},
     }
+    return identity if teacher is None else {**identity, "teacher": teacher}
+
+
+def _deciding(settings: TrainingSettings) -> dict[str, Any]:
+    """Return the settings as they decide a run: all options, but no later field left alone.
+
+    A field that came after the first runs were made is left out at its default, so that those
+    runs are still recognised.
+    """
+    values = settings.to_json()
+    del values["teacher"]  # which counts by what it is, not by where it lies
+    options = objective_options(settings.objective, settings.objective_options)
+    plain = settings.objective == "gaussian" and options == objective_options("gaussian", {})
+    values["objective_options"] = {} if plain else options
+    return {
+        name: value for name, value in values.items() if name not in _LATER or value != _LATER[name]
+    }
+
+
+_LATER: dict[str, Any] = {"objective_options": {}}

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from latentsmooth.errors import ConfigurationError
-from latentsmooth.training.objectives import list_objectives
+from latentsmooth.training.objectives import (
+    OptionValue,
+    check_teacher,
+    list_objectives,
+    objective_options,
+)
 
 __all__ = ["OptimizerName", "ScheduleName", "TrainingPrecision", "TrainingSettings"]
 
@@ -29,7 +34,11 @@ class TrainingSettings:
         batch_size: images a step, over all processes together; images that do not fill the last
             batch of an epoch are left out of that epoch (each epoch shuffles anew).
         objective: what is minimised; "gaussian" is the cross-entropy under Gaussian noise added
-            to the latent, the standard for randomized smoothing.
+            to the latent, the standard for randomized smoothing; "consistency", "smoothmix",
+            "macer", "smoothadv", "catrs", "distillation" and "margin" ask for more, at more cost.
+        objective_options: the objective's own options by name, such as {"draws": 4} for gaussian;
+            those not given keep their defaults.
+        teacher: a saved classifier, for the objectives that learn from one.
         optimizer: "adamw" or "adam" (both need little tuning) or "sgd" (with Nesterov momentum).
         learning_rate: the schedule's peak; 0.001 to 0.005 suits adam and adamw, 0.05 to 0.2 sgd.
         weight_decay: decay of the head's weight matrices and kernels. Biases, normalisation and
@@ -62,6 +71,8 @@ class TrainingSettings:
     epochs: int = 20
     batch_size: int = 128
     objective: str = "gaussian"
+    objective_options: dict[str, OptionValue] = field(default_factory=dict)
+    teacher: str | None = None
     optimizer: OptimizerName = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
@@ -100,6 +111,7 @@ class TrainingSettings:
             self._require(name, isinstance(getattr(self, name), bool), "true or false")
         known = list_objectives()
         self._require("objective", self.objective in known, f"one of {', '.join(known)}")
+        self._check_objective_options()
         self._require_optional("grad_clip", "a number above 0, or null", least_open=0.0)
         self._require_optional("ema_decay", "a number between 0 and 1, or null", 0.0, 1.0)
         self._check_milestones()
@@ -125,6 +137,18 @@ class TrainingSettings:
         self._require(
             name, value is None or (_is_number(value) and least_open < value < most_open), wanted
         )
+
+    def _check_objective_options(self) -> None:
+        given = self.objective_options
+        self._require("objective_options", isinstance(given, Mapping), "a dictionary of options")
+        known = objective_options(self.objective, given)
+        object.__setattr__(self, "objective_options", {name: known[name] for name in given})
+        self._require(
+            "teacher",
+            self.teacher is None or (isinstance(self.teacher, str) and self.teacher != ""),
+            "a saved classifier's folder or name, or null",
+        )
+        check_teacher(self.objective, given=self.teacher is not None)
 
     def _check_milestones(self) -> None:
         wanted = "rising fractions between 0 and 1, such as (0.5, 0.75)"

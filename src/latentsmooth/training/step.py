@@ -35,10 +35,10 @@ class ObjectiveModule(nn.Module):
         self.objective = objective
 
     def forward(
-        self, images: Tensor, labels: Tensor, generator: torch.Generator
+        self, images: Tensor, labels: Tensor, generator: torch.Generator, progress: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Return the scalar loss and the logits ``(batch, classes)``."""
-        return self.objective(self.model, images, labels, generator=generator)
+        return self.objective(self.model, images, labels, generator=generator, progress=progress)
 
 
 class Stepper:
@@ -50,6 +50,7 @@ class Stepper:
         accelerator: the process group and device.
         bfloat16: whether the networks compute in bfloat16.
         total_steps: steps of the whole run, for the schedule.
+        teacher: the classifier that the objective learns from, where it does.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Stepper:
         *,
         bfloat16: bool,
         total_steps: int,
+        teacher: LatentSmoothedClassifier | None = None,
     ) -> None:
         self.model = model.to(accelerator.device)
         _lay_out(model, torch.channels_last)
@@ -70,7 +72,11 @@ class Stepper:
         decay = settings.ema_decay
         self.average = None if decay is None else MovingAverage(model, decay=decay)
         objective = build_objective(
-            settings.objective, label_smoothing=settings.label_smoothing, bfloat16=bfloat16
+            settings.objective,
+            options=settings.objective_options,
+            label_smoothing=settings.label_smoothing,
+            bfloat16=bfloat16,
+            teacher=teacher,
         )
         self._module: Any = accelerator.prepare_model(ObjectiveModule(model, objective))
         self._noise = torch.Generator(accelerator.device)
@@ -94,7 +100,7 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss, logits = self._module(images, labels, self._noise)
+        loss, logits = self._module(images, labels, self._noise, (step + 1) / self.total_steps)
         self.accelerator.backward(loss)
         if self.settings.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)

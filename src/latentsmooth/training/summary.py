@@ -29,6 +29,7 @@ class TrainingSummary:
         latent_sigma: standard deviation of the noise.
         data: source, fingerprint and number of the training images.
         machine: device, threads, versions.
+        teacher: fingerprint of the classifier learnt from, or ``None``.
     """
 
     epochs: int
@@ -44,6 +45,7 @@ class TrainingSummary:
     latent_sigma: float
     data: dict[str, Any]
     machine: dict[str, Any]
+    teacher: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a dictionary."""
