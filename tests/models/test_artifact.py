@@ -409,3 +409,101 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", "utf-8")
     with pytest.raises(ConfigurationError, match="cannot write the model"):
         small().save_pretrained(tmp_path / "file")
+
+
+def narrow(folder: Path, name: str = "lsrs-lenet") -> LatentSmoothedClassifier:
+    small(name).save_pretrained(folder, head_dtype="bfloat16")
+    return LatentSmoothedClassifier.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["lsrs-lenet", "resnet20"])
+def test_a_bfloat16_head_is_rounded_and_nothing_else(name: str, tmp_path: Path) -> None:
+    whole, rounded = small(name).state_dict(), narrow(tmp_path, name).state_dict()
+    moved = set()
+    for key, tensor in whole.items():
+        assert rounded[key].dtype == tensor.dtype
+        if key.startswith("head.") and tensor.ndim >= 2:
+            # Of nearest numbers with eight bits of fraction none is farther off than 2**-8 of it.
+            assert bool(((rounded[key] - tensor).abs() <= 2**-8 * tensor.abs()).all())
+            assert not bool((rounded[key].view(torch.int32) & 0xFFFF).any())
+            moved.add(key)
+        else:
+            assert torch.equal(rounded[key], tensor)
+    assert moved
+    stored = load_file(tmp_path / WEIGHTS)
+    assert {key for key, each in stored.items() if each.dtype == torch.bfloat16} == moved
+
+
+def test_a_bfloat16_head_keeps_its_fingerprint_however_it_is_saved(tmp_path: Path) -> None:
+    model = narrow(tmp_path / "narrow")
+    wide = model.save_pretrained(tmp_path / "wide")
+    assert "head_dtype" not in json.loads((wide / CONFIG).read_text("utf-8"))
+    again = model.save_pretrained(tmp_path / "again", head_dtype="bfloat16")
+    for name in (CONFIG, WEIGHTS):
+        assert (again / name).read_bytes() == (tmp_path / "narrow" / name).read_bytes()
+    assert (again / WEIGHTS).stat().st_size < 0.7 * (wide / WEIGHTS).stat().st_size
+    for folder in (wide, again):
+        assert LatentSmoothedClassifier.from_pretrained(folder).fingerprint == model.fingerprint
+    assert model.fingerprint != small().fingerprint
+
+
+def test_a_users_own_head_may_be_stored_in_bfloat16(tmp_path: Path) -> None:
+    def pair() -> tuple[nn.Module, nn.Module]:
+        return nn.Flatten(), nn.Linear(16, 2)
+
+    settings: dict[str, Any] = {"class_names": ("a", "b"), "image_shape": (1, 4, 4)}
+    model = LatentSmoothedClassifier(*pair(), latent_sigma=0.5, **settings)
+    folder = model.save_pretrained(tmp_path, head_dtype="bfloat16")
+    encoder, head = pair()
+    loaded = LatentSmoothedClassifier.from_pretrained(folder, encoder=encoder, head=head)
+    weight = model.state_dict()["head.weight"]
+    assert torch.equal(loaded.state_dict()["head.weight"], weight.bfloat16().float())
+
+
+def test_a_head_that_bfloat16_cannot_hold_is_not_written(tmp_path: Path) -> None:
+    model = small()
+    with pytest.raises(ConfigurationError, match="one of float32, bfloat16, got 'int8'"):
+        model.save_pretrained(tmp_path / "model", head_dtype="int8")  # type: ignore[arg-type]
+    with torch.no_grad():
+        model.state_dict()["head.0.weight"][0, 0] = torch.finfo(torch.float32).max
+    with pytest.raises(ConfigurationError, match=r"head\.0\.weight holds numbers too large for"):
+        model.save_pretrained(tmp_path / "model", head_dtype="bfloat16")
+    assert not (tmp_path / "model").exists()
+
+
+def as_type(part: str, dtype: torch.dtype, *, rank: int = 2) -> Callable[[dict[str, Tensor]], None]:
+    def change(tensors: dict[str, Tensor]) -> None:
+        named = [key for key in tensors if key.startswith(part) and tensors[key].ndim == rank]
+        tensors[named[0]] = tensors[named[0]].to(dtype)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("stated", "change", "message"),
+    [
+        ("float16", None, "head_dtype is 'float16'; wanted one of float32, bfloat16"),
+        (["bfloat16"], None, "head_dtype is .*; wanted one of float32, bfloat16"),
+        (None, None, "head_dtype is None; wanted one of"),
+        ("float32", None, r"expected head\..* in torch.float32, got .* in torch.bfloat16"),
+        ("bfloat16", as_type("head.", torch.float32), r"in torch.bfloat16, got .*float32"),
+        ("bfloat16", as_type("head.", torch.float16), r"in torch.bfloat16, got .*float16"),
+        ("bfloat16", as_type("head.", torch.bfloat16, rank=1), "in torch.float32, got .*bfloat16"),
+        ("bfloat16", as_type("encoder.", torch.bfloat16, rank=4), "float32, got .*bfloat16"),
+        ("bfloat16", as_type("encoder.", torch.bfloat16, rank=3), "float32, got .*bfloat16"),
+    ],
+)
+def test_other_types_than_the_stated_ones_are_refused(
+    tmp_path: Path,
+    stated: object,
+    change: Callable[[dict[str, Tensor]], None] | None,
+    message: str,
+) -> None:
+    narrow(tmp_path)
+    edit(tmp_path, put("head_dtype", stated))
+    if change is not None:
+        tensors = load_file(tmp_path / WEIGHTS)
+        change(tensors)
+        rewrite_weights(tmp_path, save(tensors))
+    with pytest.raises(CorruptArtifact, match=message):
+        LatentSmoothedClassifier.from_pretrained(tmp_path)

@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -22,7 +22,8 @@ from latentsmooth.files import write_whole
 from latentsmooth.images import ImageSet, list_sources, load_images
 from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier
-from latentsmooth.models.artifact import CONFIG_FILE, WEIGHTS_FILE
+from latentsmooth.models.located import CONFIG_FILE, WEIGHTS_FILE
+from latentsmooth.models.packaged_names import is_packaged, packaged_folder
 from latentsmooth.reporting import plain
 from latentsmooth.smoothing import Executor, Grade
 
@@ -157,7 +158,8 @@ def add_confidence(parser: ArgumentParser, *, n_estimate: int) -> None:
         "--goal",
         type=str | None,
         default=None,
-        help="of sequential: 'radius>=0.25', 'precision=0.05' (both over pixels) or 'decide'",
+        help="of sequential: 'radius>=0.25', 'radii=0,0.25,0.5', 'precision=0.05' (all over "
+        "pixels) or 'decide'",
     )
     parser.add_argument(
         "--tolerance",
@@ -199,16 +201,20 @@ def engine_of(options: Namespace) -> EngineOptions:
     }
 
 
-def add_fields(parser: ArgumentParser, settings: type[Any]) -> None:
-    """One flag for each field of a dataclass, help from its docstring."""
+def add_fields(
+    parser: ArgumentParser, settings: type[Any], *, notes: Mapping[str, str] | None = None
+) -> None:
+    """One flag for each field of a dataclass, help from its docstring and what notes add to it."""
     hints = get_type_hints(settings)
     texts = {entry.arg_name: entry.description for entry in parse(settings.__doc__ or "").params}
     for field in dataclasses.fields(settings):
+        made = field.default_factory
+        words = ((texts.get(field.name) or "").replace("\n", " "), (notes or {}).get(field.name))
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
             type=hints[field.name],
-            default=field.default,
-            help=(texts.get(field.name) or "").replace("\n", " ").replace("%", "%%"),
+            default=field.default if made is dataclasses.MISSING else made(),
+            help=" ".join(filter(None, words)).replace("%", "%%"),
         )
 
 
@@ -244,8 +250,9 @@ def require(options: Namespace, names: Sequence[str]) -> None:
 
 
 def files_of(model: str) -> list[Path]:
-    """The files of a local model folder."""
-    return [Path(model) / name for name in (CONFIG_FILE, WEIGHTS_FILE)]
+    """The files of a local model folder or of a packaged classifier."""
+    folder = packaged_folder(model) if is_packaged(model) else Path(model)
+    return [folder / name for name in (CONFIG_FILE, WEIGHTS_FILE)]
 
 
 def refuse_overwriting(*targets: str | None, kept: Sequence[str | Path]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError, CorruptArtifact, LatentSmoothError
-from latentsmooth.files import is_folder, write_whole
+from latentsmooth.files import write_whole
 from latentsmooth.lipschitz import evaluating
 from latentsmooth.models.config import (
     CONFIG_FORMAT,
@@ -23,8 +22,9 @@ from latentsmooth.models.config import (
     ArtifactConfig,
     parse_config,
 )
+from latentsmooth.models.located import CONFIG_FILE, WEIGHTS_FILE, inside, locate
 from latentsmooth.models.outline import check_image_shape
-from latentsmooth.models.weights import read_bounded, read_weights
+from latentsmooth.models.weights import HeadDtype, in_stored_dtypes, read_bounded, read_weights
 from latentsmooth.version import __version__
 
 if TYPE_CHECKING:
@@ -40,13 +40,9 @@ __all__ = [
     "save_classifier",
 ]
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 BOUND_TOLERANCE = 1e-5
 """Relative difference allowed between a stored bound and its recomputation elsewhere."""
 _UNBUILDABLE = (LatentSmoothError, TypeError, ValueError, ArithmeticError, RuntimeError)
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 
 
 def architecture(model: LatentSmoothedClassifier) -> dict[str, str]:
@@ -67,15 +63,23 @@ def fingerprint(model: LatentSmoothedClassifier) -> str:
     return digest.hexdigest()
 
 
-def save_classifier(model: LatentSmoothedClassifier, folder: str | Path) -> Path:
+def save_classifier(
+    model: LatentSmoothedClassifier, folder: str | Path, *, head_dtype: HeadDtype = "float32"
+) -> Path:
     """Write a classifier; each file is complete before it takes its name.
 
     Args:
-        model: the classifier.
+        model: the classifier; it is left as it is.
         folder: made if need be; files of an earlier save are replaced.
+        head_dtype: what the head's matrices and kernels are stored in. bfloat16 halves the file
+            and rounds them, so that what is saved is another classifier than ``model``, with a
+            fingerprint and certificates of its own.
 
     Returns:
         The folder.
+
+    Raises:
+        ConfigurationError: the folder cannot be written, or what would be in it not be read back.
     """
     target = Path(folder)
     if model.build is not None and architecture(model) != model._built_as:
@@ -83,7 +87,7 @@ def save_classifier(model: LatentSmoothedClassifier, folder: str | Path) -> Path
             f"the modules of this {model.build['name']!r} were changed after it was built, so its "
             "name no longer describes it; make a LatentSmoothedClassifier of them instead"
         )
-    weights = save(_tensors(model), metadata={"format": "pt"})
+    weights = save(in_stored_dtypes(_tensors(model), head_dtype), metadata={"format": "pt"})
     config = {
         "format": CONFIG_FORMAT,
         "schema_version": SCHEMA_VERSION,
@@ -91,6 +95,7 @@ def save_classifier(model: LatentSmoothedClassifier, folder: str | Path) -> Path
         **_identity(model),
         "lipschitz_bound": model.lipschitz_bound,
         "weights_sha256": sha256(weights).hexdigest(),
+        **({} if head_dtype == "float32" else {"head_dtype": head_dtype}),
         "training": model.training_summary,
     }
     text = _config_text(config)
@@ -112,7 +117,8 @@ def load_classifier(
     """Read a classifier, check it, and verify its bound anew.
 
     Args:
-        folder_or_hub_id: a local folder, or a hub id ``owner/name``.
+        folder_or_hub_id: a local folder, a hub id ``owner/name``, or ``packaged:NAME`` for one of
+            `list_packaged`.
         encoder: module for a classifier that no named build made; its weights are overwritten.
         head: likewise.
         revision: of the hub repository.
@@ -125,8 +131,8 @@ def load_classifier(
             the build, or where the recomputed bound differs from the stored one.
         ConfigurationError: where there is no such folder, or a user's own modules are missing.
     """
-    folder = _locate(folder_or_hub_id, revision)
-    config_file, weights_file = _inside(folder, CONFIG_FILE), _inside(folder, WEIGHTS_FILE)
+    folder = locate(folder_or_hub_id, revision)
+    config_file, weights_file = inside(folder, CONFIG_FILE), inside(folder, WEIGHTS_FILE)
     config = parse_config(read_bounded(config_file, MAX_CONFIG_BYTES), config_file)
     if config.build is None:
         model = _around(config, encoder, head, folder)
@@ -139,7 +145,12 @@ def load_classifier(
             )
         expected = _outline(config, config_file)
     # A build is made only once weights of its very shapes are there.
-    weights = read_weights(weights_file, expected=expected, digest=config.weights_sha256)
+    weights = read_weights(
+        weights_file,
+        expected=expected,
+        digest=config.weights_sha256,
+        head_dtype=config.head_dtype,
+    )
     if config.build is not None:
         model = _build(config, config_file)
     model.load_state_dict(weights)
@@ -177,46 +188,6 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
         name: tensor.detach().to("cpu").contiguous().clone()
         for name, tensor in model.state_dict().items()
     }
-
-
-def _locate(folder_or_hub_id: str | Path, revision: str | None) -> Path:
-    folder = Path(folder_or_hub_id)
-    name = str(folder_or_hub_id)
-    if is_folder(folder):
-        return folder
-    if _HUB_ID.fullmatch(name) is None or ".." in name or "--" in name:
-        raise ConfigurationError(
-            f"no model folder at {name}: wanted a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, "
-            "or a hub id such as owner/name"
-        )
-    if revision is not None and (_REVISION.fullmatch(revision) is None or ".." in revision):
-        raise ConfigurationError(f"no revision is called {revision!r}: wanted a branch or commit")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        wanted = [CONFIG_FILE, WEIGHTS_FILE]
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigurationError(
-            f"no model folder at {name}, and the hub gave none under that id: {reason}"
-        ) from error
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """A file of the folder; a link must stay in it, or in the hub cache that the folder is of."""
-    path = folder / name
-    try:
-        root, target = folder.resolve(), path.resolve()
-    except (OSError, RuntimeError) as error:
-        raise CorruptArtifact(f"cannot read {path}: {error}") from error
-    roots = [root]
-    if root.parent.name == "snapshots":
-        roots.append(root.parent.parent / "blobs")
-    if not any(target.is_relative_to(each) for each in roots):
-        raise CorruptArtifact(f"{path} is a link out of its folder, to {target}; it is not read")
-    return path
 
 
 def _around(

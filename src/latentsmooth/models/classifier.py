@@ -22,6 +22,7 @@ from latentsmooth.certification import (
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.lipschitz import evaluating, lipschitz_bound
 from latentsmooth.models import artifact
+from latentsmooth.models.weights import HeadDtype
 
 __all__ = ["LatentSmoothedClassifier"]
 
@@ -143,9 +144,15 @@ class LatentSmoothedClassifier(nn.Module):
         """Predict ``(batch, *image_shape)`` images; see `latentsmooth.certification.predict`."""
         return predict(self, images, n_samples=n_samples, alpha=alpha, indices=indices, **engine)
 
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write ``model.safetensors`` and ``config.json``; see `latentsmooth.models.artifact`."""
-        return artifact.save_classifier(self, folder)
+    def save_pretrained(self, folder: str | Path, *, head_dtype: HeadDtype = "float32") -> Path:
+        """Write ``model.safetensors`` and ``config.json``; see `latentsmooth.models.artifact`.
+
+        Args:
+            folder: made if need be; files of an earlier save are replaced.
+            head_dtype: what the head's matrices and kernels are stored in; ``"bfloat16"`` halves
+                the file and rounds them.
+        """
+        return artifact.save_classifier(self, folder, head_dtype=head_dtype)
 
     @classmethod
     def from_pretrained(
@@ -159,7 +166,8 @@ class LatentSmoothedClassifier(nn.Module):
         """Load a saved classifier and verify its bound anew.
 
         Args:
-            folder_or_hub_id: a local folder, or a Hugging Face hub id such as ``owner/name``.
+            folder_or_hub_id: a local folder, a Hugging Face hub id such as ``owner/name``, or
+                ``packaged:NAME``, one of `latentsmooth.models.list_packaged`.
             encoder: the encoder's module, for a classifier that no named build made.
             head: its head, likewise.
             revision: of the hub repository.

@@ -6,10 +6,11 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from latentsmooth.errors import CorruptArtifact
 from latentsmooth.models.strict_json import strict_json
+from latentsmooth.models.weights import HeadDtype
 
 __all__ = [
     "CONFIG_FORMAT",
@@ -33,7 +34,7 @@ _FIELDS = frozenset(
     {
         *("format", "schema_version", "latentsmooth_version", "build", "image_shape"),
         *("latent_shape", "class_names", "latent_sigma", "lipschitz_bound"),
-        *("weights_sha256", "training"),
+        *("weights_sha256", "training", "head_dtype"),
     }
 )
 
@@ -50,6 +51,7 @@ class ArtifactConfig:
         latent_sigma: standard deviation of the noise.
         lipschitz_bound: the encoder's bound when it was saved.
         weights_sha256: hash of the weights file.
+        head_dtype: what the head's matrices and kernels are stored in; float32 where not stated.
         training: how the weights came about, free-form.
         architecture: what a user's own encoder and head printed of themselves; empty for a build.
     """
@@ -61,6 +63,7 @@ class ArtifactConfig:
     latent_sigma: float
     lipschitz_bound: float
     weights_sha256: str
+    head_dtype: HeadDtype
     training: dict[str, Any]
     architecture: dict[str, str]
 
@@ -97,6 +100,7 @@ def parse_config(content: bytes, path: str | Path) -> ArtifactConfig:
         latent_sigma=fields.positive("latent_sigma"),
         lipschitz_bound=fields.positive("lipschitz_bound"),
         weights_sha256=fields.sha256("weights_sha256"),
+        head_dtype=fields.head_dtype(),
         training=fields.mapping("training"),
         architecture=fields.architecture() if own else {},
     )
@@ -147,6 +151,13 @@ class _Fields:
         if not isinstance(value, str) or _SHA256.fullmatch(value) is None:
             raise self._refuse(name, "64 hexadecimal digits")
         return value
+
+    def head_dtype(self) -> HeadDtype:
+        value = self._raw.get("head_dtype", "float32")
+        for dtype in get_args(HeadDtype):
+            if value == dtype:
+                return cast("HeadDtype", dtype)
+        raise self._refuse("head_dtype", f"one of {', '.join(get_args(HeadDtype))}")
 
     def mapping(self, name: str) -> dict[str, Any]:
         value = self._raw.get(name)
