@@ -81,7 +81,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--goal",
         type=str | None,
         default=None,
-        help="engines also run a sequential rule: 'radius>=0.25', 'precision=0.05' or 'decide'",
+        help="engines also run a sequential rule: 'radius>=0.25', 'radii=0,0.25,0.5', "
+        "'precision=0.05' or 'decide'",
     )
     parser.add_argument(
         "--goal-images", type=int, default=100, help="images a turn towards the goal"

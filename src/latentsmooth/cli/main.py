@@ -13,7 +13,7 @@ from types import ModuleType
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from latentsmooth.cli import attack, audit, bench, certify, demo, predict, report, train
+from latentsmooth.cli import attack, audit, bench, certify, demo, predict, report, sweep, train
 from latentsmooth.cli.arguments import UsageError, command_line
 from latentsmooth.cli.config_file import ConfigFile
 from latentsmooth.errors import LatentSmoothError
@@ -30,6 +30,7 @@ COMMANDS: dict[str, ModuleType] = {
     "predict": predict,
     "audit": audit,
     "report": report,
+    "sweep": sweep,
     "attack": attack,
     "bench": bench,
 }
@@ -42,7 +43,7 @@ Ctrl-C, SIGTERM, SIGHUP.
 """
 LONGEST_MESSAGE = 1500
 """Characters of an error: what was read may be long, and a terminal is small."""
-RESUMING = ("attack", "certify", "demo", "train")
+RESUMING = ("attack", "certify", "demo", "sweep", "train")
 """Commands that, given again, keep what they had done; an attack only in its --output."""
 
 

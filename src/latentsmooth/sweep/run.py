@@ -1,0 +1,268 @@
+"""The sweep: train, certify, measure, draw; resumed wherever it was left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from latentsmooth.certification import Certifier, LabelledTensor, prepare_classifier
+from latentsmooth.errors import ConfigurationError
+from latentsmooth.files import hold, make_folder
+from latentsmooth.images import ImageSet
+from latentsmooth.machine import describe_machine
+from latentsmooth.records import package_versions
+from latentsmooth.records.run import OnCertificate, engine_options
+from latentsmooth.sweep.certifying import (
+    certify_run,
+    device_of,
+    found_certificates,
+    place,
+)
+from latentsmooth.sweep.cost import (
+    TURNS_FILE,
+    arithmetic,
+    measured_seconds,
+)
+from latentsmooth.sweep.gathering import Done, at_radii, engine_identity, kind_of, point_of
+from latentsmooth.sweep.output import write_result
+from latentsmooth.sweep.plan import CertifySettings, SweepPlan, SweepRun
+from latentsmooth.sweep.points import Cost, points_from_json, read_frontier
+from latentsmooth.sweep.result import FRONTIER_FILE, SweepResult
+from latentsmooth.sweep.training import Shelf, obtain
+
+__all__ = ["redraw", "sweep"]
+
+Progress = Callable[[str], AbstractContextManager[OnCertificate]]
+
+
+def sweep(
+    plan: SweepPlan,
+    output: str | Path,
+    *,
+    only: Sequence[str] = (),
+    may_train: bool = True,
+    command: str = "",
+    say: Callable[[str], None] = print,
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Train, certify and time every run of a plan, and draw accuracy against cost.
+
+    Whatever an earlier call with the same folder finished is taken up: training from its last
+    checkpoint, certificates from the last whole line, timing from the last turn.
+
+    Args:
+        plan: the runs and what they have in common.
+        output: folder for everything: one folder a run, and the frontier's files.
+        only: names of runs to work on; of the others, what is there already is shown.
+        may_train: whether to train; otherwise runs that are not trained yet are left out.
+        command: the command line, for the records.
+        say: told what happens.
+        progress: makes the bar of one certification; ``None`` shows none, nor of trainings.
+
+    Returns:
+        The points and what they were made from, as ``frontier.json`` has them.
+
+    Raises:
+        ConfigurationError: another sweep works in the folder, a run's folder holds another run, or
+            nothing is there to show.
+        LogError: a run's log is of other images, another classifier or other settings.
+    """
+    unknown = sorted(set(only) - {run.name for run in plan.runs})
+    if unknown:
+        known = ", ".join(run.name for run in plan.runs)
+        raise ConfigurationError(f"no run is called {unknown[0]!r}; the sweep has {known}")
+    folder = Path(output)
+    sweeper = _Sweeper(plan, folder, only, may_train, command, say, progress)
+    return _alone(folder, sweeper.run)
+
+
+def redraw(
+    output: str | Path, *, radii: Sequence[float] | None = None, cost: Cost | None = None
+) -> SweepResult:
+    """Write a finished sweep's tables and pictures anew, from its ``frontier.json``.
+
+    Args:
+        output: the sweep's folder.
+        radii: to compare at, in place of the ones before; others than those are counted in the
+            runs' logs.
+        cost: to compare by, in place of the one before.
+
+    Raises:
+        CorruptArtifact: there is no ``frontier.json``, or it is damaged.
+        LogError: a log that a radius is wanted from is gone or is another classifier's.
+    """
+    folder = Path(output)
+    content = read_frontier(folder / FRONTIER_FILE)
+    result = SweepResult.from_json(content, where=str(folder / FRONTIER_FILE))
+    chosen = result.input_radii if radii is None else tuple(dict.fromkeys(map(float, radii)))
+    points = tuple(at_radii(point, chosen, folder) for point in points_from_json(content))
+    result = result.at(points, input_radii=chosen, cost=cost or result.cost)
+
+    def write() -> SweepResult:
+        write_result(result, folder)
+        return result
+
+    return _alone(folder, write)
+
+
+def _alone(folder: Path, work: Callable[[], SweepResult]) -> SweepResult:
+    """Do it with the folder for this process alone."""
+    try:
+        make_folder(folder)
+        with hold(folder / ".lock"):
+            return work()
+    except BlockingIOError as error:
+        raise ConfigurationError(f"{folder}: another sweep works there") from error
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: cannot go on there: {error}") from error
+
+
+class _Sweeper:
+    """One call of `sweep`."""
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        folder: Path,
+        only: Sequence[str],
+        may_train: bool,
+        command: str,
+        say: Callable[[str], None],
+        progress: Progress | None,
+    ) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.only = set(only)
+        self.may_train = may_train
+        self.command = command
+        self.say = say
+        self.progress = progress
+        self.shelf = Shelf(plan.image_size)
+        self.left_out: dict[str, str] = {}
+
+    def run(self) -> SweepResult:
+        settings = self.plan.certify
+        images = self.shelf.take(
+            settings.data or self.plan.data,
+            settings.split,
+            stride=settings.stride,
+            limit=settings.limit,
+        )
+        done = [made for run in self.plan.runs if (made := self._work(run, images)) is not None]
+        if not done:
+            why = "; ".join(f"{name}: {reason}" for name, reason in self.left_out.items())
+            raise ConfigurationError(f"nothing to show: {why}")
+        seconds = self._seconds(done, images)
+        points = tuple(
+            point_of(each, self.plan.input_radii, seconds.get(each.run.name, [])) for each in done
+        )
+        result = SweepResult(
+            points=points,
+            input_radii=self.plan.input_radii,
+            cost=self.plan.cost,
+            left_out=dict(self.left_out),
+            about=self._about(done[0], images),
+        )
+        write_result(result, self.folder)
+        return result
+
+    def _work(self, run: SweepRun, images: ImageSet) -> Done | None:
+        """One run from nothing to its last certificate, as far as it is asked for."""
+        asked = not self.only or run.name in self.only
+        own = self.folder / run.name
+        model = obtain(
+            run,
+            self.plan,
+            own,
+            shelf=self.shelf,
+            may_train=self.may_train and asked,
+            command=self.command,
+            say=self.say,
+            progress=self.progress is not None,
+        )
+        if model is None:
+            self._leave(run, "not trained")
+            return None
+        settings = self.plan.certify
+        certified = None if asked else found_certificates(model, images, own, settings)
+        if asked:
+            self.say(f"{run.name}: certifying {len(images):,} images ({kind_of(model)})")
+            certified = certify_run(
+                model,
+                images,
+                own,
+                name=run.name,
+                settings=settings,
+                command=self.command,
+                bar=nullcontext(None) if self.progress is None else self.progress(run.name),
+            )
+        if certified is None:
+            self._leave(run, "not certified")
+            return None
+        model = model.cpu()
+        engine = engine_options(certified.manifest)
+        prepared = prepare_classifier(
+            model,
+            folds=engine["folds"],
+            encoder_precision=engine["encoder_precision"],
+            noise=engine["noise"],
+        )
+        return Done(run=run, model=model, certified=certified, arithmetic=arithmetic(prepared))
+
+    def _leave(self, run: SweepRun, reason: str) -> None:
+        self.say(f"{run.name}: left out, {reason}")
+        self.left_out[run.name] = reason
+
+    def _seconds(self, done: Sequence[Done], images: ImageSet) -> dict[str, list[float]]:
+        """Seconds a sample by round of every run, all taken in turns; none where not asked for."""
+        measure, settings = self.plan.measure, self.plan.certify
+        count = min(measure.images, len(images))
+        if not count:
+            return {}
+        chosen = images.subset(stride=len(images) // count, limit=count)
+        items = [
+            LabelledTensor(image=item.image, index=item.index, label=item.label) for item in chosen
+        ]
+        first = done[0].certified.manifest
+        return measured_seconds(
+            {each.run.name: partial(_certifier, each, settings) for each in done},
+            items,
+            rule=settings.stopping_rule(),
+            rounds=measure.rounds,
+            path=self.folder / TURNS_FILE,
+            identity={
+                "runs": {each.run.name: engine_identity(each.certified.manifest) for each in done},
+                "rule": dict(first.rule),
+                "images": list(chosen.indices),
+                "data": first.data_hash,
+                "machine": describe_machine(device_of(settings.device)),
+                "versions": package_versions(),
+            },
+            say=self.say,
+        )
+
+    def _about(self, done: Done, images: ImageSet) -> dict[str, Any]:
+        manifest = done.certified.manifest
+        return {
+            "command": self.command,
+            "plan": self.plan.to_json(),
+            "data": {
+                "source": manifest.data_source,
+                "split": manifest.data_split,
+                "sha256": manifest.data_hash,
+                "images": len(images),
+            },
+            "rule": dict(manifest.rule),
+            "versions": package_versions(),
+            "machine": dict(manifest.machine),
+        }
+
+
+def _certifier(done: Done, settings: CertifySettings) -> Certifier:
+    """The engine as it made the run's log."""
+    engine = engine_options(done.certified.manifest)
+    engine["seed"] = settings.seed
+    return Certifier(place(done.model, settings.device), **engine)
