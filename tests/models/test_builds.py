@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from latentsmooth.models import (
     describe_builds,
     list_builds,
 )
+from latentsmooth.models.blocks import ConvNextBlock, MixerBlock
+from latentsmooth.models.builds import outline_of
 from latentsmooth.models.resnet import BasicBlock
 from latentsmooth.orthogonal import Center, ChannelNormalize, OrthogonalConv2d
+from latentsmooth.smoothing.folding import fold
 from tests.oracles import singular_values
 
 REFERENCE = ["lsrs-partial", "lsrs-latent", "lsrs-preprocessor", "lsrs-lenet", "lsrs-haar"]
 ORTHOGONAL = ["lsrs-convnet", "lsrs-resnet", "lsrs-wideresnet", "lsrs-lipnet"]
-RIVALS = ["resnet18", "resnet20", "resnet110", "lenet"]
+CHEAP = ["lsrs-convnext", "lsrs-depthwise", "lsrs-mixer"]
+RIVALS = ["resnet18", "resnet20", "resnet50", "resnet110", "lenet"]
 
 
 def small(name: str, **options: Any) -> LatentSmoothedClassifier:
@@ -35,7 +40,9 @@ def small(name: str, **options: Any) -> LatentSmoothedClassifier:
 
 
 def test_the_list_is_complete_and_described() -> None:
-    assert sorted(list_builds()) == sorted(REFERENCE + ORTHOGONAL + RIVALS)
+    named = [*REFERENCE, *ORTHOGONAL, *CHEAP, "lsrs-resnet50", *RIVALS]
+    assert set(named) <= set(list_builds())
+    assert all(name.startswith("lsrs-") for name in set(list_builds()) - set(RIVALS))
     assert "levels, depth, channels" in describe_builds()["lsrs-haar"]
     assert describe_builds()["lsrs-partial"].endswith("Options: folded.")
 
@@ -50,6 +57,8 @@ def test_builds_take_any_image_size_and_come_back_from_disk(
 ) -> None:
     if name == "resnet110" and image_shape != (3, 32, 32):
         pytest.skip("the same code as resnet20, three times as deep")
+    if name.endswith("resnet50") and image_shape in SHAPES[2:4]:
+        pytest.skip("deep, and the same code at 32 pixels")
     torch.manual_seed(0)
     model = build(name, num_classes=7, image_shape=image_shape, width=0.0625, latent_sigma=0.5)
     loaded = LatentSmoothedClassifier.from_pretrained(model.eval().save_pretrained(tmp_path))
@@ -62,7 +71,7 @@ def test_builds_take_any_image_size_and_come_back_from_disk(
     assert loaded.fingerprint == model.fingerprint
 
 
-@pytest.mark.parametrize("name", REFERENCE + ORTHOGONAL)
+@pytest.mark.parametrize("name", sorted(set(list_builds()) - set(RIVALS)))
 def test_encoder_bounds_hold_before_and_after_training_steps(name: str, tmp_path: Path) -> None:
     model = small(name)
     for _ in range(2):
@@ -101,6 +110,72 @@ def test_haar_options() -> None:
         "options": {"levels": 2, "depth": 2, "channels": 12},
     }
     assert small("lsrs-haar", depth=1).latent_shape == (3, 4, 4)
+
+
+@pytest.mark.parametrize("name", [*CHEAP, "lsrs-resnet50"])
+@pytest.mark.parametrize("image_shape", [(1, 28, 28), (3, 30, 17), (3, 132, 130)], ids=str)
+def test_what_cheap_heads_begin_with_moves_before_the_noise(
+    name: str, image_shape: tuple[int, int, int]
+) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"depth": 1}
+    if name == "lsrs-resnet50":
+        options = {"folded": 1, "blocks": 0}
+    model = build(
+        name, num_classes=7, image_shape=image_shape, width=0.0625, latent_sigma=0.5, **options
+    ).double()
+    with torch.no_grad():
+        model.train()(torch.rand(2, *image_shape).double())  # batch norms away from their start
+        made = fold(model.eval().encoder, model.head, latent_shape=model.latent_shape)
+        assert made is not None
+        assert math.prod(made.latent_shape) <= math.prod(model.latent_shape)
+        assert any(isinstance(part, OrthogonalConv2d) for part in made.encoder.modules())
+        assert not any(isinstance(part, OrthogonalConv2d) for part in made.head.modules())
+        images = torch.rand(2, *image_shape).double()
+        torch.testing.assert_close(made.head(made.encoder(images)), model(images))
+
+
+def test_resnet_50_has_the_published_size() -> None:
+    def weights(name: str, part: str, **options: int) -> int:
+        held = outline_of(
+            name, num_classes=1000, image_shape=(3, 224, 224), width=1.0, options=options
+        )
+        counted = [key for key in held if not key.endswith(("running_mean", "running_var"))]
+        counted = [key for key in counted if not key.endswith("num_batches_tracked")]
+        return sum(held[key].numel() for key in counted if key.startswith(part))
+
+    # torchvision's resnet50 and what is left of it without conv1, bn1 and layer1.
+    assert weights("resnet50", "head") == 25_557_032
+    stem, first, inner, outer = 9_536, 215_808, 128, 512
+    fewer = (256 - 48) * (inner + outer)  # the second stage reads 48 channels, not 256
+    assert weights("lsrs-resnet50", "head") == 25_557_032 - stem - first - fewer
+
+
+def test_imagenet_latents_are_as_large_as_the_images() -> None:
+    model = build(
+        "lsrs-resnet50", num_classes=3, image_shape=(3, 224, 224), latent_sigma=0.5, blocks=0
+    )
+    assert model.latent_shape == (48, 56, 56)
+    images = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        norm = float(model.encoder(images).norm())
+    assert norm == pytest.approx(float((images - 0.5).norm()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "depth", "blocks"), [("convnext", 3, 6), ("mixer", 5, 5)])
+def test_options_of_the_cheap_heads(name: str, depth: int, blocks: int) -> None:
+    model = build(
+        f"lsrs-{name}",
+        num_classes=3,
+        image_shape=(3, 32, 32),
+        width=0.125,
+        latent_sigma=0.25,
+        levels=1,
+        depth=depth,
+    )
+    kinds = (ConvNextBlock, MixerBlock)
+    assert sum(isinstance(part, kinds) for part in model.head.modules()) == blocks
+    assert small(f"lsrs-{name}", levels=2).latent_shape[0] == 3
 
 
 @pytest.mark.parametrize("folded", [1, 2])
@@ -159,7 +234,7 @@ def test_image_net_sizes_use_the_large_stem() -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"name": "vgg"}, ConfigurationError, "unknown build 'vgg': use one of lsrs-haar"),
+        ({"name": "vgg"}, ConfigurationError, "unknown build 'vgg': use one of lsrs-"),
         ({"deep": 3}, ConfigurationError, "no option 'deep'; it takes: levels, depth, channels"),
         ({"image_shape": (3, 4, 4)}, ShapeError, "from 8 pixels a side"),
         ({"image_shape": (3, 32)}, ShapeError, "from 8 pixels a side"),
@@ -170,6 +245,9 @@ def test_image_net_sizes_use_the_large_stem() -> None:
         ({"depth": 1.0}, ConfigurationError, "wanted option depth as an integer, got 1.0"),
         ({"depth": -1}, ConfigurationError, "depth and channels >= 0"),
         ({"name": "lsrs-partial", "folded": 3}, ConfigurationError, "folded as 0, 1 or 2, got 3"),
+        ({"name": "lsrs-mixer", "levels": 6}, ConfigurationError, "levels=6 leaves nothing"),
+        ({"name": "lsrs-depthwise", "depth": 0}, ConfigurationError, "wanted levels and depth"),
+        ({"name": "lsrs-resnet50", "folded": 2}, ConfigurationError, "folded as 0 or 1, got"),
         ({"latent_sigma": 0.0}, ConfigurationError, "positive latent_sigma"),
     ],
 )

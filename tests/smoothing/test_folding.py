@@ -389,6 +389,10 @@ FOLDING: dict[str, tuple[Shape, dict[str, int]]] = {
     "lsrs-lenet": ((10,), {}),
     "lsrs-convnet": ((32,), {}),
     "lsrs-lipnet": ((32,), {}),
+    "lsrs-convnext": ((12, 8, 8), {}),
+    "lsrs-depthwise": ((12, 8, 8), {}),
+    "lsrs-mixer": ((16, 4, 4), {}),
+    "lsrs-resnet50": ((8, 8, 8), {"folded": 1}),
 }
 
 

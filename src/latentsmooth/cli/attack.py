@@ -51,7 +51,7 @@ Example: latentsmooth attack haar.jsonl runs/haar fashion-mini --images 50 --plo
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the flags."""
     add_positional(parser, "log", help="certificate log (JSONL)")
-    add_positional(parser, "model", help="folder or hub id of the classifier that the log is of")
+    add_positional(parser, "model", help="classifier of the log: folder, hub id or packaged:NAME")
     add_positional(parser, "data", help=f"the data that the log is of: {data_help()}")
     parser.add_argument(
         "--split", type=str | None, default=None, help="split of the data (default: the log's)"

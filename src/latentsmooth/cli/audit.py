@@ -39,7 +39,7 @@ Example: latentsmooth audit runs/haar
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the flags."""
-    add_positional(parser, "model", help="model folder or hub id")
+    add_positional(parser, "model", help="model folder, hub id or packaged:NAME")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", type=str | None, default=None, help="write to this file")
     parser.add_argument(

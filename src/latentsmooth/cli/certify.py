@@ -36,7 +36,7 @@ Example: latentsmooth certify runs/haar fashion-mini --log haar.jsonl --limit 10
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the flags."""
-    add_positional(parser, "model", help="model folder or hub id")
+    add_positional(parser, "model", help="model folder, hub id or packaged:NAME")
     add_positional(parser, "data", help=data_help())
     parser.add_argument(
         "--log", type=str | None, default=None, help="certificate log to write or resume (JSONL)"

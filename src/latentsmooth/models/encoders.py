@@ -22,6 +22,7 @@ from latentsmooth.orthogonal import (
 
 __all__ = [
     "WAVELET_LEVELS",
+    "compressing_encoder",
     "convnet_encoder",
     "convolutional_encoder",
     "dense_encoder",
@@ -183,6 +184,36 @@ def haar_encoder(in_channels: int, *, levels: int, depth: int, channels: int) ->
     """
     layers = [*_entrance(2**levels), HaarLowPass(levels)]
     layers += _convolutions(in_channels, [(3, 1, channels)] * depth)
+    return nn.Sequential(*layers)
+
+
+def compressing_encoder(
+    in_channels: int, *, levels: int, bands: int, depth: int, channels: int
+) -> nn.Sequential:
+    """Keep what noise leaves of an image, as few channels of few pixels.
+
+    A Haar low-pass halves the sides ``levels`` times; the bands of one more Haar transform
+    become channels. With ``bands`` the last low-pass step keeps some of its details too: a trained
+    orthogonal 1x1 convolution narrows the four bands of every channel to that many.
+
+    Args:
+        in_channels: channels of the images.
+        levels: halvings of the sides before the last, at least 1.
+        bands: channels kept where the details would be lost; 0 to lose them.
+        depth: orthogonal 3x3 convolutions at the end, each followed by MaxMin.
+        channels: channels of those convolutions.
+    """
+    layers = _entrance(2 ** (levels + 1))
+    lost = levels - 1 if bands else levels
+    if lost:
+        layers.append(HaarLowPass(lost))
+    kept = in_channels
+    if bands:
+        narrow = OrthogonalConv2d(4 * in_channels, bands, 1, bias=False, init="identity")
+        layers += [HaarWavelet(), narrow]
+        kept = bands
+    layers.append(HaarWavelet())
+    layers += _convolutions(4 * kept, [(3, 1, channels)] * depth)
     return nn.Sequential(*layers)
 
 

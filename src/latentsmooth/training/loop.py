@@ -21,7 +21,9 @@ from latentsmooth.training.checkpoint import load_model_tensors
 from latentsmooth.training.folder import RunFolder
 from latentsmooth.training.identity import check_images, describe_images, run_identity
 from latentsmooth.training.interfaces import LabelledImages
+from latentsmooth.training.memory import keep_freed_memory
 from latentsmooth.training.metrics import MetricsLog, load_tensorboard
+from latentsmooth.training.objectives import load_teacher
 from latentsmooth.training.processes import start_accelerator, synchronise
 from latentsmooth.training.progress import TrainingBar
 from latentsmooth.training.settings import TrainingSettings
@@ -69,6 +71,7 @@ def train(
         CorruptArtifact: no usable checkpoint is left.
         DataError: a label is missing or out of range.
         LatentSmoothError: the loss is no longer finite.
+        ShapeError: images, or the settings' teacher, do not fit the model.
     """
     for part in (images, validation):
         if part is not None:
@@ -77,7 +80,7 @@ def train(
         load_tensorboard()
     accelerator = start_accelerator(cpu=settings.device == "cpu")
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng(devices), keep_freed_memory(accelerator.device):
         return _Trainer(model, images, validation, settings, output, accelerator).run(progress)
 
 
@@ -100,6 +103,8 @@ class _Trainer:
         device, rank = accelerator.device, accelerator.process_index
         self.precision = resolve_precision(settings.precision, device)
         self.data = describe_images(images)
+        self.teacher = load_teacher(settings.teacher, student=model, device=device)
+        self.learnt_from = None if self.teacher is None else self.teacher.fingerprint
         identity = run_identity(
             model,
             settings,
@@ -107,6 +112,7 @@ class _Trainer:
             validation=None if validation is None else describe_images(validation),
             precision=self.precision,
             processes=accelerator.num_processes,
+            teacher=self.learnt_from,
         )
         self.folder = RunFolder(Path(output), identity)
         self.plan = BatchPlan.make(
@@ -161,6 +167,7 @@ class _Trainer:
             self.accelerator,
             bfloat16=self.precision == "bfloat16",
             total_steps=self.total_steps,
+            teacher=self.teacher,
         )
         latest = self.folder.latest()
         self.accelerator.wait_for_everyone()
@@ -309,6 +316,7 @@ class _Trainer:
             latent_sigma=self.model.latent_sigma,
             data=self.data,
             machine=describe_machine(self.accelerator.device),
+            teacher=self.learnt_from,
         )
 
     def _hand_over(self, summary: TrainingSummary) -> TrainingSummary:
