@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_FLAGS ?=
-PYTEST_FLAGS ?=
+# One process a core; `make test PYTEST_FLAGS=` runs the tests in one.
+PYTEST_FLAGS ?= --numprocesses auto --dist worksteal
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

@@ -1,4 +1,4 @@
-"""What all tests share: a cache folder of the test run's own."""
+"""What all tests share: a cache folder of the test run's own, and their share of the cores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # cores are shared: a thread a process, and what it starts
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
