@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 from results_runs import RADII
-from results_tables import accuracy, table
+from results_tables import accuracy, samples_text, table
 from tidied import placeless, placeless_command
 
 from latentsmooth.files import write_whole
@@ -27,6 +27,7 @@ from latentsmooth.records.rounding import ceil_text, floor_text
 from latentsmooth.reporting import LogSummary, plain, summarize
 from latentsmooth.reporting.cells import ceil_percent, floor_percent, number, radius_text
 from latentsmooth.sweep import FrontierPoint
+from latentsmooth.sweep.settled import lowers_radii, settled_radii
 
 __all__ = ["card", "metadata"]
 
@@ -134,9 +135,9 @@ def _summary(log: str | Path, fingerprint: str) -> LogSummary:
     if manifest.artifact_hash != fingerprint:
         raise SystemExit(f"{log} is of the classifier {manifest.artifact_hash}, not {fingerprint}")
     view = LogView(name=Path(log).name, manifest=manifest, certificates=tuple(certificates))
-    summary = summarize(view, input_radii=RADII)
-    most = [count for count in summary.n_certified if count]
-    return summarize(view, input_radii=RADII[: max(1, len(most))])
+    radii = settled_radii(manifest.rule) or RADII
+    most = [count for count in summarize(view, input_radii=radii).n_certified if count]
+    return summarize(view, input_radii=radii[: max(1, len(most))])
 
 
 def _data(model: LatentSmoothedClassifier) -> Data | None:
@@ -198,7 +199,7 @@ def _certified(summaries: Sequence[LogSummary]) -> Iterator[str]:
         yield f"## Certified accuracy on {data.title}"
         yield (
             f"{summary.n_images:,} images of the {manifest.data_split} split of `{source}`, "
-            f"n = {manifest.n_estimate:,}, alpha = {manifest.alpha:g} an image, head in "
+            f"{samples_text(manifest)}, alpha = {manifest.alpha:g} an image, head in "
             f"{manifest.precision}. In %, rounded down; small print: 95 % interval over the choice "
             "of images. An abstention counts as wrong."
         )
@@ -212,8 +213,18 @@ def _certified(summaries: Sequence[LogSummary]) -> Iterator[str]:
         at = [f"at {radius_text(radius)}" for radius in summary.input_radii]
         mean = summary.average_certified_radius
         cells = [accuracy(point, radius) for radius in summary.input_radii]
-        cells += ["–" if mean is None else floor_text(mean, 4), ceil_percent(summary.abstention)]
-        yield table([*at, "mean radius", "abstained, %"], [cells], texts=0)
+        cells.append("–" if mean is None else floor_text(mean, 4))
+        settled = settled_radii(manifest.rule)
+        known = settled is None or 0.0 in settled
+        cells.append(ceil_percent(summary.abstention) if known else "–")
+        lowered = lowers_radii(manifest.rule)
+        headings = [*at, "mean radius ≥" if lowered else "mean radius", "abstained, %"]
+        yield table(headings, [cells], texts=0)
+        if lowered:
+            yield (
+                "Sampling stopped early: the mean radius is a lower value than a fixed number of "
+                "samples would give, and compares with none of another rule."
+            )
         yield f"Made by `{placeless_command(manifest.command)}`."
 
 

@@ -21,12 +21,21 @@ from pathlib import Path
 from typing import Any
 
 from results_runs import Group, Run, groups, read_runs
-from results_tables import certified_table, cost_table, dominance, headline, objectives_table
+from results_tables import (
+    certified_table,
+    cost_table,
+    dominance,
+    headline,
+    objectives_table,
+    samples_text,
+)
 
 from latentsmooth.files import write_whole
 from latentsmooth.records import LogView
 from latentsmooth.reporting import plain, save_curves
+from latentsmooth.reporting.cells import radius_text
 from latentsmooth.sweep import draw_frontier
+from latentsmooth.sweep.settled import settled_radii
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "python scripts/results_page.py"
@@ -43,7 +52,9 @@ the files beside its log.
   whose class is right and proven not to change within that radius. An abstention counts as wrong.
   Accuracies, radii and differences are rounded down, abstentions up. Small print: the 95 % interval
   of Clopper and Pearson over the choice of images.
-- **ACR** is the mean certified radius, wrong and abstained images counting 0.
+- **ACR** is the mean certified radius, wrong and abstained images counting 0. Where a rule stops
+  sampling early it is a lower value than a fixed number of samples would give, headed *ACR ≥*: it
+  compares with no ACR of another table, and runs are ranked by their mean accuracy instead.
 - **Cost.** Seconds a certificate are measured by `latentsmooth sweep`, all runs in turn on one
   machine, and left out where that was not done. GFLOP counts the encoder once, and for every sample
   the head and eight multiply-accumulates a normal drawn, as the engine runs them: what is folded
@@ -132,7 +143,9 @@ def _stem(name: str, group: Group, pictures: dict[str, Picture]) -> str:
     """How a group's pictures begin: the same name whatever other groups there are."""
     manifest = group.manifest
     images = len(group.runs[0].certificates)
+    rule = manifest.rule.get("rule", "fixed")
     stem = f"{ASSETS}/{name}-sigma{manifest.latent_sigma:g}-n{manifest.n_estimate}-{images}"
+    stem += "" if rule == "fixed" else f"-{rule}"
     while any(picture.startswith(stem + "-") for picture in pictures):
         stem += "x"
     return stem
@@ -142,11 +155,18 @@ def _group(
     group: Group, title: str, setting: str, stem: str, pictures: dict[str, Picture]
 ) -> Iterator[str]:
     yield f"{_statistics(group)[0].upper()}{_statistics(group)[1:]}."
+    yield _stopping(group)
     yield certified_table(group)
     yield cost_table(group)
+    if len(group.sweeps) > 1:
+        yield (
+            f"Seconds are of {len(group.sweeps)} sweeps, which did not take turns: they compare "
+            "within each only, and costs are compared by operations below."
+        )
     curves, picture = f"{stem}-curves.png", f"{stem}-frontier.png"
-    pictures[curves] = Picture(group, frontier=False)
-    yield f"![Certified accuracy against radius, {title}, {setting}]({curves})"
+    if settled_radii(group.manifest.rule) is None:  # of others the log knows nothing in between
+        pictures[curves] = Picture(group, frontier=False)
+        yield f"![Certified accuracy against radius, {title}, {setting}]({curves})"
     if group.cost is not None and len(group.runs) > 1:
         pictures[picture] = Picture(group, frontier=True)
         yield f"![Certified accuracy against cost, {title}, {setting}]({picture})"
@@ -161,11 +181,25 @@ def _group(
 
 def _statistics(group: Group) -> str:
     manifest = group.manifest
-    rule = manifest.rule.get("rule", "fixed")
-    stopping = "" if rule == "fixed" else f", rule {rule}"
     return (
         f"{len(group.runs[0].certificates):,} {manifest.data_split} images, "
-        f"n = {manifest.n_estimate:,}, alpha = {manifest.alpha:g}{stopping}"
+        f"{samples_text(manifest)}, alpha = {manifest.alpha:g}"
+    )
+
+
+def _stopping(group: Group) -> str:
+    """What a rule that stops early leaves to say."""
+    settled = settled_radii(group.manifest.rule)
+    if not group.runs[0].lowered:
+        return ""
+    if settled is None:
+        return (
+            "The rule draws fewer samples where that costs little radius: radii are lower values."
+        )
+    listed = ", ".join(map(radius_text, settled))
+    return (
+        f"For each image samples were drawn until it was settled whether it is certified at "
+        f"{listed}, and no longer: accuracies are given at no other radius, and no curve is drawn."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +13,17 @@ from typing import Any
 
 from latentsmooth.certification import Certificate
 from latentsmooth.records import LogView, Manifest, read_log
+from latentsmooth.records.run import engine_options
 from latentsmooth.reporting import LogSummary, summarize
 from latentsmooth.sweep import Cost, FrontierPoint, Kind, points_from_json
 from latentsmooth.sweep.cost import Arithmetic
+from latentsmooth.sweep.settled import lowers_radii, settled_radii
 
 __all__ = ["RADII", "Group", "Run", "groups", "read_runs"]
 
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _LOG, _FACTS = ".jsonl.gz", ".training.json"
+_SAME_ENGINE = ("precision", "executor", "encoder_precision", "noise")
 _SAME_SAMPLES = 0.01
 """Relative difference of samples an image up to which a cost is of the same certification."""
 
@@ -35,6 +38,7 @@ class Run:
         certificates: one an image.
         facts: what `scripts/collect_result.py` wrote of it, or a training summary, or nothing.
         measured: its point on a frontier that was measured, where there is one.
+        sweep: the file of that frontier: seconds compare only within one.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Run:
     certificates: tuple[Certificate, ...]
     facts: Mapping[str, Any]
     measured: FrontierPoint | None = None
+    sweep: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -92,9 +97,32 @@ class Run:
 
     @cached_property
     def summary(self) -> LogSummary:
-        """The log's figures at `RADII`."""
+        """The log's figures at `radii`."""
         view = LogView(name=self.name, manifest=self.manifest, certificates=self.certificates)
-        return summarize(view, input_radii=RADII)
+        return summarize(view, input_radii=self.radii)
+
+    @property
+    def radii(self) -> tuple[float, ...]:
+        """Where the log says how many are certified: everywhere, or where its rule settles it."""
+        return settled_radii(self.manifest.rule) or RADII
+
+    @property
+    def lowered(self) -> bool:
+        """Whether the rule stops early, so that the average certified radius is a lower value."""
+        return lowers_radii(self.manifest.rule)
+
+    @property
+    def mean_accuracy(self) -> Fraction:
+        """The mean of the certified accuracies at `radii`."""
+        summary = self.summary
+        return Fraction(sum(summary.n_certified), max(1, summary.n_labelled) * len(self.radii))
+
+    @property
+    def merit(self) -> Fraction:
+        """What runs of one group are ranked by: the average radius, where the rule gives it."""
+        if self.lowered:
+            return self.mean_accuracy
+        return self.summary.average_certified_radius or Fraction(0)
 
     @property
     def arithmetic(self) -> Arithmetic | None:
@@ -119,7 +147,7 @@ class Run:
 
     def point(self, radii: Sequence[float]) -> FrontierPoint:
         """The run as a point of the frontier, its accuracies counted from the log."""
-        at = dict(zip(RADII, self.summary.n_certified, strict=True))
+        at = dict(zip(self.radii, self.summary.n_certified, strict=True))
         return FrontierPoint(
             name=self.name,
             kind=self.kind,
@@ -141,8 +169,8 @@ class Group:
     """Runs certified on the same images with the same noise and statistics: comparable ones.
 
     Attributes:
-        runs: ISRS first, then by average certified radius.
-        radii: at which any of them certifies an image.
+        runs: ISRS first, then by merit.
+        radii: at which any of them certifies an image, among those that the rule settles.
     """
 
     runs: tuple[Run, ...]
@@ -155,20 +183,26 @@ class Group:
 
     @property
     def cost(self) -> Cost | None:
-        """The cost that is known of every run: seconds before operations."""
-        for which in ("seconds", "flops"):
-            if all(run.cost("seconds" if which == "seconds" else "flops") for run in self.runs):
-                return "seconds" if which == "seconds" else "flops"
-        return None
+        """The cost that is known of every run: seconds, if taken in turns, before operations."""
+        in_turns = len({run.sweep for run in self.runs}) == 1
+        if in_turns and all(run.cost("seconds") for run in self.runs):
+            return "seconds"
+        return "flops" if all(run.cost("flops") for run in self.runs) else None
+
+    @property
+    def sweeps(self) -> list[str]:
+        """The sweeps that measured seconds of these runs."""
+        return sorted({run.sweep for run in self.runs if run.cost("seconds")})
 
     def of_kind(self, kind: Kind) -> list[Run]:
-        """Runs of one kind, the largest average certified radius first."""
+        """Runs of one kind, those of the largest merit first."""
         return [run for run in self.runs if run.kind == kind]
 
 
 def read_runs(folder: Path) -> list[Run]:
     """Read every log of a data set's folder with what lies beside it."""
-    points = [point for file in sorted(folder.glob("*frontier*.json")) for point in _points(file)]
+    files = sorted(folder.glob("*frontier*.json"))
+    points = [(point, file.name) for file in files for point in points_from_json(file)]
     runs = []
     for path in sorted(folder.glob("*" + _LOG)):
         name = path.name.removesuffix(_LOG)
@@ -179,7 +213,7 @@ def read_runs(folder: Path) -> list[Run]:
         if stated != manifest.artifact_hash:
             raise SystemExit(f"{beside} is of another classifier than {path}")
         run = Run(name, manifest, tuple(certificates), facts)
-        runs.append(Run(name, manifest, tuple(certificates), facts, _measured(run, points)))
+        runs.append(replace(run, **_measured(run, points)))
     return runs
 
 
@@ -191,17 +225,16 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     return [_group(found[key]) for key in sorted(found)]
 
 
-def _points(path: Path) -> Sequence[FrontierPoint]:
-    return points_from_json(path)
-
-
-def _measured(run: Run, points: Sequence[FrontierPoint]) -> FrontierPoint | None:
+def _measured(run: Run, points: Sequence[tuple[FrontierPoint, str]]) -> dict[str, Any]:
+    """The run's point and whose it is: of its classifier, engine and samples."""
     samples = run.summary.samples_per_image or 0.0
-    for point in points:
+    engine = dict(engine_options(run.manifest))
+    for point, sweep in points:
         near = point.samples is None or abs(point.samples - samples) <= _SAME_SAMPLES * samples
-        if point.artifact_hash == run.manifest.artifact_hash and near:
-            return point
-    return None
+        same = all(point.details.get(key, engine[key]) == engine[key] for key in _SAME_ENGINE)
+        if point.artifact_hash == run.manifest.artifact_hash and near and same:
+            return {"measured": point, "sweep": sweep}
+    return {}
 
 
 def _comparable(run: Run) -> tuple[Any, ...]:
@@ -215,12 +248,11 @@ def _comparable(run: Run) -> tuple[Any, ...]:
 
 def _group(runs: Sequence[Run]) -> Group:
     def rank(run: Run) -> tuple[bool, Fraction, str]:
-        return run.kind == "LSRS", -(run.summary.average_certified_radius or Fraction(0)), run.name
+        return run.kind == "LSRS", -run.merit, run.name
 
     certified = [
         max(counts) for counts in zip(*(run.summary.n_certified for run in runs), strict=True)
     ]
-    radii = tuple(
-        radius for radius, most in zip(RADII, certified, strict=True) if most or not radius
-    )
-    return Group(runs=tuple(sorted(runs, key=rank)), radii=radii)
+    radii = runs[0].radii  # those of the group's rule
+    shown = tuple(radius for radius, most in zip(radii, certified, strict=True) if most)
+    return Group(runs=tuple(sorted(runs, key=rank)), radii=shown or radii[:1])

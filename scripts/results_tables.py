@@ -8,10 +8,12 @@ from fractions import Fraction
 from results_runs import Group, Run
 
 from latentsmooth.certification.bounds import two_sided_p_value
+from latentsmooth.records import Manifest
 from latentsmooth.records.rounding import ceil_text, floor_text
 from latentsmooth.reporting.cells import MISSING, ceil_percent, floor_percent, number, radius_text
 from latentsmooth.sweep import Cost, FrontierPoint, leads, rivalries
 from latentsmooth.sweep.pareto import Rivalry
+from latentsmooth.sweep.settled import settled_radii
 
 __all__ = [
     "certified_table",
@@ -19,6 +21,7 @@ __all__ = [
     "dominance",
     "headline",
     "objectives_table",
+    "samples_text",
     "table",
 ]
 
@@ -55,11 +58,17 @@ def certified_table(group: Group) -> str:
                 run.objective or MISSING,
                 *(accuracy(point, radius) for radius in group.radii),
                 MISSING if radius is None else floor_text(radius, 4),
-                ceil_percent(summary.abstention),
+                abstained(run),
             ]
         )
     at = [f"at {radius_text(radius)}" for radius in group.radii]
-    return table(["run", "kind", "objective", *at, "ACR", "abstain"], rows, texts=3)
+    average = "ACR ≥" if group.runs[0].lowered else "ACR"
+    return table(["run", "kind", "objective", *at, average, "abstain"], rows, texts=3)
+
+
+def abstained(run: Run) -> str:
+    """Abstentions in percent, withheld where the rule does not settle which images those are."""
+    return ceil_percent(run.summary.abstention) if 0.0 in run.radii else MISSING
 
 
 def accuracy(point: FrontierPoint, radius: float) -> str:
@@ -74,6 +83,19 @@ def cost_table(group: Group) -> str:
     headings = ["run", "network", "epochs", "training, s", "images/s", "weights, thousands"]
     headings += ["head, MMAC", "encoder, MMAC", "samples", "s", "GFLOP"]
     return table(headings, [_costs(run) for run in group.runs], texts=2)
+
+
+def samples_text(manifest: Manifest) -> str:
+    """How many samples bound an image's probability: always, or at most and by which rule."""
+    rule, count = manifest.rule, f"{manifest.n_estimate:,}"
+    name = rule.get("rule", "fixed")
+    if name in ("fixed", "two-sided"):
+        return f"n = {count}" + ("" if name == "fixed" else f", rule {name}")
+    settled = settled_radii(rule)
+    asked = rule.get("goal") or f"tolerance {rule.get('tolerance')}"
+    if settled is not None and len(settled) > 1:
+        asked = "radii " + ", ".join(map(radius_text, settled))
+    return f"at most {count} samples an image (rule {name}, {asked})"
 
 
 def network(run: Run) -> str:
@@ -113,11 +135,17 @@ def headline(group: Group) -> str:
     within = [run for run in ours if _cost(run, cost) <= budget]
     best = within[0] if within else min(ours, key=lambda run: _cost(run, cost))
     times = budget / _cost(best, cost)
+    ratio = (
+        f"{floor_text(times, 2)} times cheaper"
+        if within
+        else (f"{ceil_text(1 / times, 2)} times the cost")
+    )
+    merit = "mean certified accuracy at these radii" if best.lowered else "average certified radius"
     said = (
-        f"The best ISRS run by average certified radius is `{rival.name}`, at {_spent(rival, cost)}"
+        f"The best ISRS run by {merit} is `{rival.name}`, at {_spent(rival, cost)}"
         f"; `{best.name}`, {'the best' if within else 'the cheapest'} LSRS run"
         f"{' that costs no more' if within else ', though it costs more'}, takes "
-        f"{_spent(best, cost)}: **{floor_text(times, 2)} times cheaper**. *Only ISRS* and *only "
+        f"{_spent(best, cost)}: **{ratio}**. *Only ISRS* and *only "
         "LSRS* count the images that one certifies and the other does not; p is the probability "
         "of counts at least as uneven between equals."
     )
@@ -214,20 +242,18 @@ def objectives_table(group: Group) -> str:
         if base is not None and len({run.objective for run in runs}) > 1:
             rows += [_against(name, run, base, group.radii) for run in runs]
     at = [f"at {radius_text(radius)}" for radius in group.radii]
-    headings = ["network", "objective", "ACR", "against Gaussian", *at, "training, s", "times"]
+    merit = "mean accuracy" if group.runs[0].lowered else "ACR"
+    headings = ["network", "objective", merit, "against Gaussian", *at, "training, s", "times"]
     return table(headings, rows, texts=2) if rows else ""
 
 
 def _against(name: str, run: Run, base: Run, radii: Sequence[float]) -> list[str]:
-    ours, theirs = run.summary.average_certified_radius, base.summary.average_certified_radius
-    change = MISSING
-    if ours is not None and theirs:
-        change = points(ours / theirs - 1) + " %"
+    change = points(run.merit / base.merit - 1) + " %" if base.merit else MISSING
     seconds, before = run.training.get("seconds"), base.training.get("seconds")
     return [
         name,
         run.objective,
-        MISSING if ours is None else floor_text(ours, 4),
+        floor_percent(run.merit) if run.lowered else floor_text(run.merit, 4),
         change,
         *(floor_percent(run.point(radii).accuracy(radius)) for radius in radii),
         number(seconds),

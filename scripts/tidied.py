@@ -19,6 +19,8 @@ def placeless(word: str) -> str:
     ('cifar10:cifar10-jpeg', '--output=a')
     >>> placeless("parquet:/d/train.parquet,/d/test.parquet"), placeless("runs/haar")
     ('parquet:train.parquet,test.parquet', 'runs/haar')
+    >>> placeless('--runs=[{"name": "a", "reuse": "/home/me/old"}]')
+    '--runs=[{"name": "a", "reuse": "old"}]'
     >>> placeless("https://example.org/a"), placeless("owner/name"), placeless("T-shirt/top")
     ('https://example.org/a', 'owner/name', 'T-shirt/top')
     """
@@ -26,6 +28,9 @@ def placeless(word: str) -> str:
     if found is None:
         return word
     flag, source, rest = found[1] or "", found[2] or "", found[3]
+    rest = re.sub(
+        r'"([^"\\]*)"', lambda text: f'"{placeless(text[1])}"', rest
+    )  # JSON, as a flag's value
     parts = [_last(part) if PLACE.match(part) else part for part in rest.split(",")]
     return flag + source + ",".join(parts)
 
@@ -44,11 +49,11 @@ def placeless_command(command: str) -> str:
 
 
 def placeless_values(value: Any) -> Any:
-    """JSON in which no text names a place; what is called ``command`` is read as a command line."""
+    """JSON in which no text names a place; a ``…command`` is read as a command line."""
     if isinstance(value, dict):
         return {
             key: placeless_command(each)
-            if key == "command" and isinstance(each, str)
+            if key.endswith("command") and isinstance(each, str)
             else placeless_values(each)
             for key, each in value.items()
         }

@@ -7,6 +7,7 @@ import gzip
 import importlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from latentsmooth.certification import Certificate
+from latentsmooth.certification.rules import Radii, SequentialRule
 from latentsmooth.models import build
 from latentsmooth.records import CertificateLog, read_log
 from latentsmooth.sweep import FrontierPoint
@@ -46,8 +48,19 @@ def certificates(name: str) -> list[Certificate]:
     return [*right, wrong(6, 0.9), *(abstention(n) for n in (*range(len(radii), 6), 7))]
 
 
-def write(folder: Path, name: str, *, objective: str, data: str = "cifar10:cifar10-jpeg") -> None:
+SEQUENTIAL = SequentialRule(goal=Radii((0.0, 0.25, 0.5)), n_max=10_000).settings()
+
+
+def write(
+    folder: Path,
+    name: str,
+    *,
+    objective: str,
+    data: str = "cifar10:cifar10-jpeg",
+    rule: Mapping[str, str | int | float] | None = None,
+) -> None:
     start = manifest(
+        **({} if rule is None else {"rule": rule}),
         latent_sigma=0.5,
         artifact_hash=HASHES[name],
         model_build="resnet18" if name == "rival" else "lsrs-haar",
@@ -157,6 +170,58 @@ def test_lsrs_is_held_against_isrs(script: Any, results: Path) -> None:
     assert "**All of it.** Too long. To run it: wait." in text
 
 
+def test_where_sampling_stopped_early_the_page_says_only_what_is_settled(
+    script: Any, results: Path
+) -> None:
+    folder = results / "cifar10-jpeg"
+    for name, objective in (("rival", "gaussian"), ("ours", "gaussian"), ("better", "macer")):
+        write(folder, name, objective=objective, rule=SEQUENTIAL)
+    made = script("results_page").results_page(results)
+    assert "at most 10,000 samples an image (rule sequential, radii 0, 0.25, 0.5)" in made.text
+    assert "n = 10,000" not in made.text
+    header = next(line for line in made.text.splitlines() if line.startswith("| run | kind"))
+    assert "| at 0 | at 0.25 | at 0.5 | ACR ≥ | abstain |" in header
+    assert len(cells(made.text, "better")[0]) == len(header.split("|")) - 3
+    assert [name.rpartition("-")[2] for name in made.pictures] == ["frontier.png"]
+    assert "by average certified radius" not in made.text
+    assert "best ISRS run by mean certified accuracy at these radii is `rival`" in made.text
+    # Of eight images better certifies 4, 4, 2 at the three radii, ours 3, 2, 1.
+    rows = {row[0]: row for row in cells(made.text, "LSRS `lsrs-haar`, width 0.25")}
+    assert rows["macer"][1:3] == ["41.66", "+66.66 %"]
+    # Another rule is another table, with a picture of its own.
+    write(folder, "ours", objective="gaussian")
+    both = script("results_page").results_page(results)
+    assert both.text.count("| run | kind") == 2
+    assert [
+        name.rpartition("n10000-8-")[2] for name in both.pictures if "sequential" not in name
+    ] == ["curves.png"]
+    # A goal that does not ask about radius 0 does not settle who abstains.
+    write(folder, "ours", objective="gaussian", rule={**SEQUENTIAL, "goal": "radius>=0.25"})
+    row = cells(script("results_page").results_page(results).text, "ours")[0]
+    assert len(row) == 5
+    assert row[-1] == "–"
+
+
+def test_seconds_of_two_sweeps_or_of_another_engine_are_not_compared(
+    script: Any, results: Path
+) -> None:
+    folder = results / "cifar10-jpeg"
+    content = json.loads((folder / "frontier.json").read_text("utf-8"))
+    apart = {**content, "points": [p for p in content["points"] if p["name"] == "better"]}
+    content["points"] = [p for p in content["points"] if p["name"] != "better"]
+    (folder / "frontier.json").write_text(json.dumps(content), "utf-8")
+    (folder / "second.frontier.json").write_text(json.dumps(apart), "utf-8")
+    text = script("results_page").results_page(results).text
+    assert "Seconds are of 2 sweeps" in text
+    assert "GFLOP a certificate" in text
+    assert "4.00 s a certificate" not in text
+    apart["points"][0]["details"]["precision"] = "bfloat16"  # the log is of float32
+    (folder / "second.frontier.json").write_text(json.dumps(apart), "utf-8")
+    text = script("results_page").results_page(results).text
+    assert cells(text, "better")[1][-2] == "–"
+    assert cells(text, "ours")[1][-2] == "1.50"
+
+
 def test_pictures_are_drawn_and_what_is_stale_is_named(
     script: Any, results: Path, tmp_path: Path
 ) -> None:
@@ -259,7 +324,11 @@ def test_a_run_is_collected_without_its_places(script: Any, tmp_path: Path) -> N
     assert json.loads(again.read_text("utf-8"))["training"] == found["training"]
     kept = json.loads(costs.read_text("utf-8"))
     assert kept["command"] == "latentsmooth sweep --output s"
-    assert kept["points"][0]["details"] == {"reuse": run.name, "seconds_measured": True}
+    assert kept["points"][0]["details"] == {
+        "reuse": run.name,
+        "seconds_measured": True,
+        "training_command": "latentsmooth sweep --output s",
+    }
 
 
 def collect_as_a_sweep(
@@ -269,7 +338,11 @@ def collect_as_a_sweep(
     sweep = run.parent / "sweep"
     (sweep / made.name).mkdir(parents=True)
     (sweep / made.name / "certificates.jsonl").write_bytes(log.read_bytes())
-    details = {"reuse": str(run), "seconds_measured": True}
+    details = {
+        "reuse": str(run),
+        "seconds_measured": True,
+        "training_command": "latentsmooth sweep --output /home/me/s",
+    }
     entry = replace(made, artifact_hash=artifact_hash, details=details).to_json()
     content = {"format": "latentsmooth-frontier", "schema_version": 1, "points": [entry]}
     content["command"] = "latentsmooth sweep --output /home/me/s"
@@ -309,6 +382,15 @@ def test_cards_hold_what_the_log_does(script: Any, tmp_path: Path) -> None:
     assert re.findall(r"(?<!JPEG )(?<!JPEG copy of )(?<!not )CIFAR-10", text) == []
     assert "50.00 <small>" in text
     assert 'from_pretrained("weights/model")' in text
+    assert "n = 10,000" in text
+    early = tmp_path / "early.jsonl"
+    with CertificateLog.open(early, replace(start, rule=SEQUENTIAL)) as file:
+        for each in certificates("better"):
+            file.append(each)
+    text = card.card(folder, [early], name="weights/model")
+    assert "at most 10,000 samples an image (rule sequential" in text
+    assert "| at 0 | at 0.25 | at 0.5 | mean radius ≥ | abstained, % |" in text
+    assert "radius 0.75" not in text
     other = tmp_path / "other.jsonl"
     with CertificateLog.open(other, manifest()):
         pass

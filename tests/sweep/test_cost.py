@@ -14,6 +14,7 @@ import torch
 from latentsmooth.certification import Certifier, FixedRule, LabelledTensor, prepare_classifier
 from latentsmooth.models import build
 from latentsmooth.sweep.cost import Arithmetic, arithmetic, measured_seconds, seconds_an_image
+from latentsmooth.sweep.run import images_a_turn
 
 
 def test_arithmetic_is_that_of_the_layers_by_hand() -> None:
@@ -102,6 +103,14 @@ def test_a_damaged_file_of_turns_is_measured_anew(tmp_path: Path, text: str) -> 
     found, calls = measure(tmp_path / "turns.json", "a", rounds=1)
     assert calls == ["a"]
     assert len(found["a"]) == 1
+
+
+def test_where_images_stop_early_a_turn_has_more_of_them() -> None:
+    # A turn draws as many samples as one of a fixed number does, by the run that takes the fewest.
+    rule = FixedRule(n_select=100, n_estimate=900)
+    assert images_a_turn(3, rule, [1000.0, 1000.0], at_most=50) == 3
+    assert images_a_turn(3, rule, [250.0, 500.0], at_most=50) == 12
+    assert images_a_turn(3, rule, [250.0, 500.0], at_most=5) == 5
 
 
 def test_seconds_an_image_are_the_median_turn_for_the_logs_samples() -> None:

@@ -53,6 +53,14 @@ def test_every_name_is_drawn_and_none_over_another(cost: str) -> None:
             assert box.x1 < frame.x1 + 1
 
 
+@pytest.mark.parametrize("rule", ["fixed", "sequential"])
+def test_an_average_radius_that_is_a_lower_value_is_called_so(rule: str) -> None:
+    about = {"rule": {"rule": rule, **({} if rule == "fixed" else {"goal": "radii=0.0,0.25"})}}
+    result = SweepResult(points=(*points(2),), input_radii=(0.0,), cost="seconds", about=about)
+    for text in (markdown(result), html_page(result)):
+        assert ("ACR ≥" in text) == ("compares with no ACR" in text) == (rule == "sequential")
+
+
 def test_files_are_the_same_each_time_and_other_suffixes_refused(tmp_path: Path) -> None:
     some = points(4)
     for suffix in ("png", "svg"):

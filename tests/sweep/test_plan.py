@@ -21,7 +21,7 @@ def test_runs_take_what_is_common_and_change_it() -> None:
             {"name": "old", "reuse": "runs/resnet18"},
         ],
         certify={"rule": "sequential", "goal": "radius>=0.5", "limit": 9},
-        radii=[0, 0.5, 0.5],
+        radii=[0.5, 0.5],
     )
     first, second, old = plan.runs
     assert (first.network.build, first.network.width, first.network.latent_sigma) == (
@@ -37,7 +37,31 @@ def test_runs_take_what_is_common_and_change_it() -> None:
         {"name": "old", "reuse": "runs/resnet18"},
     )
     assert plan.certify.stopping_rule().settings()["goal"] == "radius>=0.5"
-    assert plan.input_radii == (0.0, 0.5)
+    assert plan.input_radii == (0.5,)
+
+
+@pytest.mark.parametrize(
+    ("goal", "settled", "other"),
+    [
+        ("radii=0.5,0,0.25", (0.0, 0.25, 0.5), 0.3),
+        ("radius>=0.5", (0.5,), 0.0),
+        ("decide", (0.0,), 0.25),
+        ("precision=0.1", (0.0, 0.25, 0.5, 0.75, 1.0), None),
+    ],
+)
+def test_radii_are_those_that_the_goal_settles(
+    goal: str, settled: tuple[float, ...], other: float | None
+) -> None:
+    def asked(**radii: Any) -> tuple[float, ...]:
+        certify = {"rule": "sequential", "goal": goal}
+        plan = parse_plan(data="fashion-mini", runs=[{"name": "a"}], certify=certify, **radii)
+        return plan.input_radii
+
+    assert asked() == settled
+    assert asked(radii=settled[-1:]) == settled[-1:]
+    if other is not None:
+        with pytest.raises(ConfigurationError, match=f"radius {other:g} is not settled"):
+            asked(radii=[*settled, other])
 
 
 def test_a_grid_is_every_combination_named_by_what_differs() -> None:

@@ -166,6 +166,8 @@ def test_other_images_other_settings_and_other_sweeps_are_refused(folder: Path) 
         sweep(plan(runs=[{**RUNS[0], "epochs": 2}]), folder, say=quiet)
     with pytest.raises(ConfigurationError, match=r"wants .*'lsrs-haar'"):
         sweep(plan(runs=[{"name": "isrs"}]), folder, may_train=False, say=quiet)
+    with pytest.raises(ConfigurationError, match=r"trained with epochs 1, run isrs wants 2"):
+        sweep(plan(runs=[{**RUNS[0], "epochs": 2}]), folder, may_train=False, say=quiet)
     before = (folder / "frontier.json").read_bytes()
     with hold(folder / ".lock"), pytest.raises(ConfigurationError, match="another sweep works"):
         sweep(plan(), folder, say=quiet)
@@ -189,6 +191,10 @@ def test_redrawn_at_other_radii_and_by_another_cost(folder: Path) -> None:
     with pytest.raises(LogError, match="cannot be read"):
         redraw(folder, radii=[0.2])
     content = json.loads((folder / "frontier.json").read_text("utf-8"))
+    settled = {**content, "rule": {"rule": "sequential", "goal": "radii=0.0,0.05"}}
+    (folder / "frontier.json").write_text(json.dumps(settled), "utf-8")
+    with pytest.raises(ConfigurationError, match=r"radius 0.2 is not settled"):
+        redraw(folder, radii=[0.05, 0.2])
     content["points"][0]["name"] = "../../elsewhere"
     (folder / "frontier.json").write_text(json.dumps(content), "utf-8")
     with pytest.raises(ConfigurationError, match="wanted a run's name"):

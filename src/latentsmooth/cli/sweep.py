@@ -8,13 +8,14 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
+from rich.text import Text
 
 from latentsmooth.cli.arguments import data_help, require
 from latentsmooth.cli.progress import certification_progress
 from latentsmooth.records.run import OnCertificate
 from latentsmooth.reporting import DEFAULT_RADII, plain
 from latentsmooth.sweep import Cost, SweepPlan, SweepResult, parse_plan, redraw, sweep
-from latentsmooth.sweep.table import lead_lines, tables
+from latentsmooth.sweep.table import lead_lines, rule_note, tables
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -68,7 +69,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         default=None,
         help="l2 radii over pixels in [0, 1] to compare at, by default "
-        + " ".join(f"{radius:g}" for radius in DEFAULT_RADII),
+        + " ".join(f"{radius:g}" for radius in DEFAULT_RADII)
+        + ", or those that the goal of a sequential rule settles",
     )
     parser.add_argument(
         "--cost",
@@ -127,7 +129,7 @@ def _plan(options: Namespace) -> SweepPlan:
         train=options.train,
         certify=options.certify,
         measure=options.measure,
-        radii=DEFAULT_RADII if options.radii is None else options.radii,
+        radii=options.radii,
         cost=options.cost or "seconds",
     )
 
@@ -139,6 +141,8 @@ def _tell(result: SweepResult, folder: Path) -> None:
     for table in tables(result):
         console.print()
         console.print(table)
+    if note := rule_note(result):
+        console.print(Text(plain(note)))
     print("\nWhose frontier is above:")
     for line in lead_lines(result):
         print(f"  {line}")

@@ -21,6 +21,7 @@ from latentsmooth.sweep.table import (
     point_headings,
     point_rows,
     rival_rows,
+    rule_note,
 )
 
 __all__ = ["html_page"]
@@ -55,7 +56,7 @@ def html_page(result: SweepResult) -> str:
         _list(lead_lines(result)),
         "<h2>Classifiers</h2>",
         _table(point_headings(result), point_rows(result)),
-        f'<p class="notes">{_text(NOTE)}</p>',
+        f'<p class="notes">{_text(NOTE)} {_text(rule_note(result))}</p>',
         *(
             ["<h2>LSRS at the cost of each ISRS classifier</h2>", _table(RIVAL_HEADINGS, rivals)]
             if rivals

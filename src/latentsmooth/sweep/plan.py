@@ -14,6 +14,7 @@ from latentsmooth.machine import Precision
 from latentsmooth.reporting import DEFAULT_RADII
 from latentsmooth.smoothing import GRADES, Executor, Grade
 from latentsmooth.sweep.points import COSTS, Cost
+from latentsmooth.sweep.settled import check_settled
 from latentsmooth.training import TrainingSettings
 
 __all__ = [
@@ -198,7 +199,8 @@ class SweepPlan:
         runs: the classifiers.
         certify: how they are certified.
         measure: how their cost is measured.
-        input_radii: l2 radii over pixels in [0, 1] to compare at.
+        input_radii: l2 radii over pixels in [0, 1] to compare at; where a sequential rule stops
+            early, of those that it settles.
         cost: on the pictures' horizontal axis, and what comparisons are about.
     """
 
@@ -219,6 +221,7 @@ class SweepPlan:
             if names.count(run.name.casefold()) > 1:
                 raise ConfigurationError(f"two runs are called {run.name!r}; give each a name")
         check_radii(self.input_radii)
+        check_settled(self.input_radii, self.certify.stopping_rule().settings())
         if self.cost not in COSTS:
             raise ConfigurationError(f"wanted a cost of {', '.join(COSTS)}, got {self.cost!r}")
 

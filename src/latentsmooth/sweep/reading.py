@@ -23,6 +23,7 @@ from latentsmooth.sweep.plan import (
     SweepRun,
 )
 from latentsmooth.sweep.points import Cost
+from latentsmooth.sweep.settled import settled_radii
 from latentsmooth.training import TrainingSettings
 
 __all__ = ["MOST_RUNS", "parse_plan"]
@@ -40,7 +41,7 @@ def parse_plan(
     train: Mapping[str, Any] | None = None,
     certify: Mapping[str, Any] | None = None,
     measure: Mapping[str, Any] | None = None,
-    radii: Sequence[float] = DEFAULT_RADII,
+    radii: Sequence[float] | None = None,
     image_size: int | None = None,
     cost: Cost = "seconds",
 ) -> SweepPlan:
@@ -53,7 +54,8 @@ def parse_plan(
         train: what all runs have in common: fields of `NetworkSettings` and `TrainingSettings`.
         certify: fields of `CertifySettings`.
         measure: fields of `MeasureSettings`.
-        radii: l2 radii over pixels in [0, 1] to compare at.
+        radii: l2 radii over pixels in [0, 1] to compare at; by default those that a sequential rule
+            settles, or 0, 0.25, 0.5, 0.75 and 1.
         image_size: resize the shorter side to this many pixels and cut the centre square.
         cost: what comparisons are about.
 
@@ -73,11 +75,14 @@ def parse_plan(
         raise ConfigurationError("wanted runs, a grid or both, got neither")
     if len(named) > MOST_RUNS:
         raise ConfigurationError(f"wanted at most {MOST_RUNS} runs, got {len(named):,}")
+    certifying = _made(CertifySettings, certify or {}, "certify")
+    if radii is None:
+        radii = settled_radii(certifying.stopping_rule().settings()) or DEFAULT_RADII
     return SweepPlan(
         data=data,
         image_size=image_size,
         runs=tuple(_run(entry, common, place) for place, entry in enumerate(named, 1)),
-        certify=_made(CertifySettings, certify or {}, "certify"),
+        certify=certifying,
         measure=_made(MeasureSettings, measure or {}, "measure"),
         input_radii=tuple(dict.fromkeys(float(radius) for radius in radii)),
         cost=cost,

@@ -18,7 +18,7 @@ from latentsmooth.sweep.points import (
     points_from_json,
 )
 
-__all__ = ["FIGURES", "FRONTIER_FILE", "SweepResult"]
+__all__ = ["FIGURES", "FRONTIER_FILE", "SweepResult", "mapping"]
 
 FRONTIER_FILE = "frontier.json"
 FIGURES = ("frontier.png", "frontier.svg")
@@ -101,3 +101,8 @@ class SweepResult:
             "leads": [lead.to_json() for lead in leads(self.points, **chosen)],
             "rivalries": [each.to_json() for each in rivalries(self.points, **chosen)],
         }
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """Return a mapping out of a file as it is, and anything else as an empty one."""
+    return value if isinstance(value, dict) else {}

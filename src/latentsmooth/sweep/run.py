@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from latentsmooth.certification import Certifier, LabelledTensor, prepare_classifier
+from latentsmooth.certification import Certifier, LabelledTensor, Rule, prepare_classifier
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.files import hold, make_folder
 from latentsmooth.images import ImageSet
@@ -30,7 +32,8 @@ from latentsmooth.sweep.gathering import Done, at_radii, engine_identity, kind_o
 from latentsmooth.sweep.output import write_result
 from latentsmooth.sweep.plan import CertifySettings, SweepPlan, SweepRun
 from latentsmooth.sweep.points import Cost, points_from_json, read_frontier
-from latentsmooth.sweep.result import FRONTIER_FILE, SweepResult
+from latentsmooth.sweep.result import FRONTIER_FILE, SweepResult, mapping
+from latentsmooth.sweep.settled import check_settled
 from latentsmooth.sweep.training import Shelf, obtain
 
 __all__ = ["redraw", "sweep"]
@@ -93,11 +96,13 @@ def redraw(
     Raises:
         CorruptArtifact: there is no ``frontier.json``, or it is damaged.
         LogError: a log that a radius is wanted from is gone or is another classifier's.
+        ConfigurationError: a radius that the logs' rule does not settle.
     """
     folder = Path(output)
     content = read_frontier(folder / FRONTIER_FILE)
     result = SweepResult.from_json(content, where=str(folder / FRONTIER_FILE))
     chosen = result.input_radii if radii is None else tuple(dict.fromkeys(map(float, radii)))
+    check_settled(chosen, mapping(content.get("rule")))
     points = tuple(at_radii(point, chosen, folder) for point in points_from_json(content))
     result = result.at(points, input_radii=chosen, cost=cost or result.cost)
 
@@ -219,9 +224,13 @@ class _Sweeper:
     def _seconds(self, done: Sequence[Done], images: ImageSet) -> dict[str, list[float]]:
         """Seconds a sample by round of every run, all taken in turns; none where not asked for."""
         measure, settings = self.plan.measure, self.plan.certify
-        count = min(measure.images, len(images))
-        if not count:
+        if not measure.images:
             return {}
+        rule = settings.stopping_rule()
+        means = [
+            statistics.fmean(made.n_used for made in each.certified.certificates) for each in done
+        ]
+        count = images_a_turn(measure.images, rule, means, at_most=len(images))
         chosen = images.subset(stride=len(images) // count, limit=count)
         items = [
             LabelledTensor(image=item.image, index=item.index, label=item.label) for item in chosen
@@ -230,7 +239,7 @@ class _Sweeper:
         return measured_seconds(
             {each.run.name: partial(_certifier, each, settings) for each in done},
             items,
-            rule=settings.stopping_rule(),
+            rule=rule,
             rounds=measure.rounds,
             path=self.folder / TURNS_FILE,
             identity={
@@ -259,6 +268,21 @@ class _Sweeper:
             "versions": package_versions(),
             "machine": dict(manifest.machine),
         }
+
+
+def images_a_turn(wanted: int, rule: Rule, samples: Sequence[float], *, at_most: int) -> int:
+    """Return as many more images as a rule that stops early saves samples.
+
+    A few images that stop early leave head batches half empty, large ones the more: seconds a
+    sample would say more of the turn's end than of the classifier.
+
+    Args:
+        wanted: images where each takes all of the rule's samples.
+        rule: by which they are certified.
+        samples: each classifier's an image, in its log.
+        at_most: images there are.
+    """
+    return min(at_most, math.ceil(wanted * (rule.n_select + rule.n_max) / min(samples)))
 
 
 def _certifier(done: Done, settings: CertifySettings) -> Certifier:

@@ -13,7 +13,8 @@ from latentsmooth.reporting import plain
 from latentsmooth.reporting.cells import MISSING, number
 from latentsmooth.sweep.pareto import Lead, Rivalry, frontier, leads, of_kind, rivalries
 from latentsmooth.sweep.points import COSTS, KINDS, Cost, FrontierPoint
-from latentsmooth.sweep.result import FIGURES, SweepResult
+from latentsmooth.sweep.result import FIGURES, SweepResult, mapping
+from latentsmooth.sweep.settled import lowers_radii
 
 __all__ = [
     "NOTE",
@@ -27,6 +28,7 @@ __all__ = [
     "point_headings",
     "point_rows",
     "rival_rows",
+    "rule_note",
     "tables",
 ]
 
@@ -60,6 +62,7 @@ def markdown(result: SweepResult) -> str:
         "## Classifiers",
         _pipe(point_headings(result), points),
         NOTE,
+        *([_escaped(rule_note(result))] if rule_note(result) else []),
         "## Whose frontier is above",
         "\n".join(f"- {_escaped(line)}" for line in lead_lines(result)),
         *(["## LSRS at the cost of each ISRS classifier", _pipe(RIVAL_HEADINGS, rivals)]
@@ -88,7 +91,8 @@ def tables(result: SweepResult) -> list[Table]:
 def point_headings(result: SweepResult) -> list[str]:
     """Return the first table's headings."""
     radii = [f"{radius:g}" for radius in result.input_radii]
-    return ["classifier", "kind", "σ", *(UNITS[cost][0] for cost in COSTS), *radii, "ACR"]
+    acr = "ACR ≥" if lowers_radii(mapping(result.about.get("rule"))) else "ACR"
+    return ["classifier", "kind", "σ", *(UNITS[cost][0] for cost in COSTS), *radii, acr]
 
 
 def point_rows(result: SweepResult) -> list[list[str]]:
@@ -127,6 +131,19 @@ def rival_rows(result: SweepResult) -> list[list[str]]:
         for radius in result.input_radii
         for each in rivalries(result.points, input_radius=radius, cost=result.cost)
     ]
+
+
+def rule_note(result: SweepResult) -> str:
+    """Return what to know of a rule that stops early; nothing where it does not."""
+    rule = mapping(result.about.get("rule"))
+    if not lowers_radii(rule):
+        return ""
+    goal = f", {rule['goal']}," if "goal" in rule else ""
+    return (
+        f"ACR, the average certified radius, is a lower value: the rule {rule.get('rule')}{goal} "
+        "stops before an image's radius is as large as its most samples would prove. It compares "
+        "with no ACR of another rule."
+    )
 
 
 def lead_lines(result: SweepResult) -> list[str]:
@@ -204,8 +221,8 @@ def _acr(point: FrontierPoint) -> str:
 def about_lines(result: SweepResult) -> list[str]:
     """Return what a reader needs to judge the figures, a line each."""
     about = result.about
-    data, machine = _mapping(about.get("data")), _mapping(about.get("machine"))
-    rule, versions = _mapping(about.get("rule")), _mapping(about.get("versions"))
+    data, machine = mapping(about.get("data")), mapping(about.get("machine"))
+    rule, versions = mapping(about.get("rule")), mapping(about.get("versions"))
     return [
         f"{data.get('images', '?')} images of {data.get('source', '?')}, split "
         f"{data.get('split', '?')}; radii are l2 over pixels in [0, 1].",
@@ -214,10 +231,6 @@ def about_lines(result: SweepResult) -> list[str]:
         "Versions: " + ", ".join(f"{name} {value}" for name, value in versions.items()) + ".",
         f"Written {result.created} by: {about.get('command') or 'a program'}",
     ]
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
 
 
 def _escaped(text: str) -> str:

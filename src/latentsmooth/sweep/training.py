@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -152,3 +153,16 @@ def _check_same(run: SweepRun, model: LatentSmoothedClassifier, folder: Path) ->
             f"{folder} holds {model.build} at latent_sigma {model.latent_sigma:g}, run {run.name} "
             f"wants {wanted} at {run.network.latent_sigma:g}"
         )
+    stated = model.training_summary.get("settings")
+    there = stated if isinstance(stated, Mapping) else {}
+    here = json.loads(json.dumps(run.training.to_json()))
+    for name in sorted(set(there) & set(here) - _NOT_COMPARED):
+        if there[name] != here[name]:
+            raise ConfigurationError(
+                f"{folder} was trained with {name} {there[name]!r:.80}, run {run.name} wants "
+                f"{here[name]!r:.80}"
+            )
+
+
+_NOT_COMPARED = {"objective_options", "teacher"}
+"""Settings that may be written in several ways, or name a place."""
