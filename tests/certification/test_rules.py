@@ -376,6 +376,8 @@ def test_an_interrupted_look_is_completed() -> None:
         (lambda: parse_rule("sequential", goal="radius>=-1"), "radius >= 0"),
         (lambda: parse_rule("sequential", goal="radii=0,-1"), "radius >= 0"),
         (lambda: parse_rule("sequential", goal="radii="), "got 'radii='"),
+        (lambda: parse_rule("sequential", goal="radii=0 1"), "got 'radii=0 1'"),
+        (lambda: parse_rule("sequential", goal="radius>=0 .5"), "got 'radius>=0 .5'"),
         (lambda: Radii(()), "1 to 100 radii, got 0"),
         (lambda: parse_rule("sequential", goal="precision=0"), "above 0"),
         (lambda: parse_rule("sequential", goal="decide", bound="magic"), "betting"),
@@ -403,3 +405,4 @@ def test_what_cannot_be_used_is_named(call: Callable[[], object], message: str) 
 def test_goals_are_written_as_they_are_read() -> None:
     for goal in (RadiusAtLeast(0.1 + 0.2), Radii((0.5, 0, 0.5, 1e-9)), Precision(1e-3), Decide()):
         assert parse_goal(str(goal)) == goal
+    assert parse_goal(" radii = 0 ,\t0.5 ") == Radii((0.0, 0.5))

@@ -22,17 +22,18 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def fewest_faults() -> int:
-    """Page faults of writing 40 MiB, more than glibc keeps by itself, the best of some times.
+def faults() -> list[int]:
+    """Page faults of writing 40 MiB, more than glibc keeps by itself, some times in a row.
 
-    Now and then a small allocation takes a corner of what was freed, and the next comes elsewhere.
+    Now and then a small allocation takes a corner of what was freed, and the next comes elsewhere;
+    and what lies between other memory stays the process's, though given back it faults once.
     """
     counts = []
     for _ in range(8):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         torch.zeros(10 * 2**20)
         counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-    return min(counts[1:])
+    return counts
 
 
 @pytest.mark.skipif(not WITH_GLIBC or bool(USERS_OWN), reason="glibc's own thresholds only")
@@ -41,9 +42,9 @@ def test_freed_memory_is_kept_inside_and_given_back_after() -> None:
         assert kept
         with keep_freed_memory(CPU):
             pass
-        inside = fewest_faults()
+        inside = min(faults()[1:])
     # With huge pages there is one fault for 2 MiB, not for 4 KiB.
-    assert inside < 20 <= fewest_faults()
+    assert inside < 20 <= max(faults())
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.models import LatentSmoothedClassifier, build
 from latentsmooth.orthogonal import Center
 from latentsmooth.training import TrainingSettings, train
+from latentsmooth.training.folder import RunFolder
+from latentsmooth.training.identity import run_identity
 from latentsmooth.training.objectives import (
     Objective,
     build_objective,
@@ -204,7 +206,7 @@ OPTIONS = [(name, option) for name, table in default_options().items() for optio
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
 def test_options_are_checked(name: str, option: str) -> None:
-    for wrong in ("nowhere", True, float("nan"), -1e9, None):
+    for wrong in ("nowhere", True, float("nan"), -1e9, None, 10**400):
         with pytest.raises(ConfigurationError, match=f"{option} of objective_options for {name}"):
             objective_options(name, {option: wrong})
     near = option[:-1] + "x"
@@ -233,6 +235,32 @@ def test_runs_made_before_there_were_options_are_recognised(tmp_path: Path) -> N
     assert identity(tmp_path, replace(SETTINGS, objective_options={"draws": 1})) == before
     with pytest.raises(ConfigurationError, match=r"objective_options is None there and .*'draws'"):
         identity(tmp_path, replace(SETTINGS, objective_options={"draws": 2}))
+
+
+def test_a_build_counts_by_what_its_options_change(tmp_path: Path) -> None:
+    def named(**options: int) -> dict[str, Any]:
+        model = build(
+            "lsrs-compact",
+            num_classes=4,
+            image_shape=(3, 16, 16),
+            latent_sigma=0.25,
+            width=0.05,
+            **options,
+        )
+        return run_identity(
+            model, SETTINGS, data={}, validation=None, precision="float32", processes=1
+        )
+
+    usual, other = named(), named(levels=2)
+    assert named(levels=1) == usual
+    assert usual["weights"] == other["weights"]
+    RunFolder(tmp_path, usual).claim()
+    with pytest.raises(ConfigurationError, match=r"build\.options\.levels is None there"):
+        RunFolder(tmp_path, other).claim()
+    # runs that began before builds were noted go on
+    before = {key: value for key, value in usual.items() if key != "build"}
+    (tmp_path / "run.json").write_text(json.dumps(before))
+    RunFolder(tmp_path, usual).claim()
 
 
 def test_a_teacher_counts_by_what_it_is(tmp_path: Path, teacher: Path) -> None:

@@ -266,7 +266,6 @@ def test_catrs_takes_the_easiest_or_the_worst(taught: bool) -> None:
         for _ in range(2):
             torch.empty(5, 3, 2, 2).normal_(0.0, SIGMA, generator=generator)
         target = np.mean([softmax(answer, axis=1) for answer in teachers_head.answers], axis=0)
-        confidence = target[range(5), LABELS]
     tosses = torch.rand(4, 5, generator=generator).numpy()
     expected, full = 0.0, 0
     losses = np.sort(cross_entropies(clean), axis=0)
@@ -278,6 +277,18 @@ def test_catrs_takes_the_easiest_or_the_worst(taught: bool) -> None:
             expected += 2.0 * SIGMA * max(kl(target[image], softmax(draw[image])) for draw in worst)
     assert 0 < full < len(LABELS)
     assert loss == pytest.approx(expected / len(LABELS), rel=1e-4)
+
+
+def test_catrs_with_one_draw_attacks_only_what_is_right() -> None:
+    model, head = classifier(scale=6.0)
+    loss = loss_of(model, "catrs", draws=1, steps=2)
+    clean, worst = head.answers[0], head.answers[-1]
+    right = clean.argmax(1) == LABELS
+    assert 0 < right.sum() < len(LABELS)
+    pairs = zip(softmax(clean, axis=1), softmax(worst, axis=1), strict=True)
+    high = np.array([kl(target, found) for target, found in pairs])
+    expected = cross_entropies(by_draw(clean, 1)).mean() + 2.0 * SIGMA * (high * right).mean()
+    assert loss == pytest.approx(expected, rel=1e-4)
 
 
 def test_distillation_follows_the_teachers_soft_vote() -> None:

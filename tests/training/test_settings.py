@@ -21,6 +21,7 @@ WRONG: list[tuple[str, Any]] = [
     ("learning_rate", 0.0),
     ("learning_rate", float("nan")),
     ("learning_rate", "fast"),
+    ("learning_rate", 10**400),
     ("weight_decay", -0.1),
     ("momentum", 1.0),
     ("schedule", "linear"),
@@ -59,6 +60,7 @@ def test_settings_are_json() -> None:
     settings = TrainingSettings(epochs=3, grad_clip=1.0, objective_options={"draws": 4})
     values = json.loads(json.dumps(settings.to_json()))
     assert TrainingSettings(**values) == settings
+    assert hash(TrainingSettings(**values)) == hash(settings)
 
 
 def test_every_field_has_a_help_text() -> None:

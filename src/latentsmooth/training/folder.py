@@ -36,9 +36,9 @@ _log = logging.getLogger(__name__)
 class RunFolder:
     """What a run keeps on disk.
 
-    ``run.json`` names the run (settings, data, weights' shapes), ``checkpoints/`` holds the last
-    two checkpoints, ``metrics.jsonl`` the log, ``summary.json`` the end; ``.lock`` is locked by the
-    process that writes them.
+    ``run.json`` names the run (settings, data, build, weights' shapes), ``checkpoints/`` holds the
+    last two checkpoints, ``metrics.jsonl`` the log, ``summary.json`` the end; ``.lock`` is locked
+    by the process that writes them.
 
     Args:
         path: the folder; made if missing.
@@ -48,7 +48,7 @@ class RunFolder:
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
-        self._identity = json.loads(json.dumps(identity))
+        self._identity = _as_noted(path / "run.json", json.loads(json.dumps(identity)))
         text = json.dumps(self._identity, sort_keys=True)
         self._digest = hashlib.sha256(text.encode()).hexdigest()
 
@@ -150,6 +150,17 @@ class RunFolder:
         if values.get("run") != self._digest:
             raise CorruptArtifact(f"{path} belongs to another run than {self.path / 'run.json'}")
         return tensors, values
+
+
+def _as_noted(file: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity as a run noted it that began before the build was part of it."""
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return identity
+    if isinstance(stored, dict) and "build" not in stored:
+        identity.pop("build", None)
+    return identity
 
 
 def _differences(stored: Any, wanted: Any, prefix: str = "") -> list[str]:

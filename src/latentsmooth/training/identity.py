@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from typing import Any
 
 import torch
 
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.models import LatentSmoothedClassifier
+from latentsmooth.models.families import BUILDS
 from latentsmooth.training.average import state_tensors
 from latentsmooth.training.interfaces import LabelledImages
 from latentsmooth.training.objectives import objective_options
@@ -55,7 +57,7 @@ def run_identity(
     """Return everything that decides a run's result but the initial weights, JSON-able.
 
     Args:
-        model: enters by its noise and its weights' names and shapes.
+        model: enters by its build, its noise and its weights' names and shapes.
         settings: enters whole.
         data: the training images, by `describe_images`.
         validation: the validation images, likewise.
@@ -72,7 +74,24 @@ def run_identity(
         "processes": processes,
         "weights": {name: list(value.shape) for name, value in state_tensors(model).items()},
     }
+    if model.build is not None:
+        identity["build"] = _made(model.build)
     return identity if teacher is None else {**identity, "teacher": teacher}
+
+
+def _made(build: dict[str, Any]) -> dict[str, Any]:
+    """Return a build's name and what its options change; the weights tell the width.
+
+    Options may change what the weights do and leave their shapes alone, as a low-pass does.
+    """
+    entry = BUILDS.get(build["name"])
+    usual = inspect.signature(entry.make).parameters if entry is not None else {}
+    options = {
+        name: value
+        for name, value in build["options"].items()
+        if name not in usual or value != usual[name].default
+    }
+    return {"name": build["name"], "options": options}
 
 
 def _deciding(settings: TrainingSettings) -> dict[str, Any]:

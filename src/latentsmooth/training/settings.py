@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -71,7 +72,7 @@ class TrainingSettings:
     epochs: int = 20
     batch_size: int = 128
     objective: str = "gaussian"
-    objective_options: dict[str, OptionValue] = field(default_factory=dict)
+    objective_options: dict[str, OptionValue] = field(default_factory=dict, hash=False)
     teacher: str | None = None
     optimizer: OptimizerName = "adamw"
     learning_rate: float = 2e-3
@@ -193,4 +194,6 @@ def _is_count(value: object, *, least: int = 1) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max

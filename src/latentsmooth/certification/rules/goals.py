@@ -112,7 +112,8 @@ def parse_goal(text: str) -> Goal:
         >>> str(parse_goal("precision=0.05"))
         'precision=0.05'
     """
-    compact = re.sub(r"\s+", "", text)
+    # Blanks within a number stay: "radii=0 1" lacks a comma and is not the radius 01.
+    compact = re.sub(r"\s*(>=|=|,)\s*", r"\1", text.strip())
     if compact == "decide":
         return Decide()
     for prefix, kind in (("radius>=", RadiusAtLeast), ("precision=", Precision)):

@@ -30,7 +30,7 @@ def within_ball(point: Tensor, centre: Tensor, radius: float) -> Tensor:
     tensor([[0.6000, 0.8000]])
     """
     offset = point - centre
-    return centre + offset * (radius / lengths(offset).clamp_min(radius))
+    return centre + offset * (radius / lengths(offset).clamp_min(max(radius, 1e-30)))
 
 
 def ascend(

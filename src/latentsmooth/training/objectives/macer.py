@@ -57,9 +57,10 @@ class MacerObjective(LatentObjective):
 
     with :math:`\xi` as in `radius_hinge`, of probabilities sharpened by beta. No attack is needed:
     the radius is differentiable in the votes. The published weights for CIFAR-10 are 12 at sigma
-    0.25, 4 at 0.5 and 12 at 1.0, the last after a third of the training without the hinge. In
-    short runs the hinge of an untrained head drowns the cross-entropy, so the default ``delay`` is
-    that third; 0 is the original.
+    0.25, 4 at 0.5 and 12 at 1.0, the last without the hinge until the learning rate first drops:
+    at 200 of 440 epochs, or 50 of 150 in the reruns of the CAT-RS paper. In short runs the hinge of
+    an untrained head drowns the cross-entropy, so the default ``delay`` is that third for every
+    sigma; 0 is the original at 0.25 and 0.5.
     Source: R. Zhai et al., "MACER: Attack-free and Scalable Robust Training via Maximizing
     Certified Radius", arXiv 2001.02378.
 

@@ -30,7 +30,7 @@ class _Option:
         """Return the value in the field's type; a wrong type or range is an error."""
         try:
             found = self.cast(value)
-        except TypeError:
+        except (TypeError, OverflowError):  # the latter for integers beyond all floats
             found = math.nan
         if not self.holds(found):
             raise ConfigurationError(f"{name} must be {self.wanted}, got {value!r}")
