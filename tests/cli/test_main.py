@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 from PIL import Image
 
 from latentsmooth.cli.arguments import command_line
@@ -244,17 +243,3 @@ def test_report_beside_a_published_log(log: Path, capsys: pytest.CaptureFixture[
     for figure in ("65.68", "54.91", "42.79", "32.45", "21.97", "0.525053", "15.23"):
         assert figure in text
     assert "ours" in text
-
-
-def test_recipes_name_real_flags() -> None:
-    recipes = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
-    assert recipes
-    for path in recipes:
-        content = yaml.safe_load(path.read_text("utf-8"))
-        assert isinstance(content, dict)
-        name = "certify" if path.stem == "certify" else "train"
-        from latentsmooth.cli.main import build_parser
-
-        parsed = build_parser().parse_args([name, f"--config={path}"])
-        for key, value in content.items():
-            assert parsed[name][key] == value, f"{path}: {key}"
