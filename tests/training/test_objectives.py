@@ -238,7 +238,7 @@ def test_runs_made_before_there_were_options_are_recognised(tmp_path: Path) -> N
 
 
 def test_a_build_counts_by_what_its_options_change(tmp_path: Path) -> None:
-    def named(**options: int) -> dict[str, Any]:
+    def named(**options: Any) -> dict[str, Any]:
         model = build(
             "lsrs-compact",
             num_classes=4,
