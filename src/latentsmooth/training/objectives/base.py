@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.orthogonal import batched_weights
+from latentsmooth.training.objectives.noise import add_latent_noise
 from latentsmooth.training.objectives.options import check_fields
 
 __all__ = ["LatentObjective", "Objective"]
@@ -103,6 +104,20 @@ class LatentObjective(ABC):
         with self.low_precision(latents.device):
             logits: Tensor = model.head(latents)
         return logits.float()
+
+    def noisy_votes(
+        self,
+        model: LatentSmoothedClassifier,
+        latents: Tensor,
+        *,
+        draws: int,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Return logits ``(draws * batch, classes)`` of noisy copies of latents, float32."""
+        noisy = add_latent_noise(
+            latents, latent_sigma=model.latent_sigma, generator=generator, draws=draws
+        )
+        return self.vote(model, noisy)
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross-entropy, a scalar."""

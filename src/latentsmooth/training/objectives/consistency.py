@@ -9,7 +9,7 @@ from torch import Tensor
 
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.objectives.base import LatentObjective
-from latentsmooth.training.objectives.noise import add_latent_noise, repeat_draws
+from latentsmooth.training.objectives.noise import repeat_draws
 from latentsmooth.training.objectives.options import count, number
 from latentsmooth.training.objectives.probabilities import (
     by_draw,
@@ -55,13 +55,8 @@ class ConsistencyObjective(LatentObjective):
         progress: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """Return the mean loss and the first draw's logits ``(batch, classes)``."""
-        noisy = add_latent_noise(
-            self.encode(model, images),
-            latent_sigma=model.latent_sigma,
-            generator=generator,
-            draws=self.draws,
-        )
-        logits = self.vote(model, noisy)
+        latents = self.encode(model, images)
+        logits = self.noisy_votes(model, latents, draws=self.draws, generator=generator)
         vote = log_soft_vote(logits, self.draws)
         divergence = kl_divergence(vote, by_draw(logits.log_softmax(1), self.draws))
         loss = (

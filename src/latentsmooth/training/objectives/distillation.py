@@ -11,7 +11,7 @@ from torch import Tensor
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.objectives.base import LatentObjective
-from latentsmooth.training.objectives.noise import add_latent_noise, repeat_draws
+from latentsmooth.training.objectives.noise import repeat_draws
 from latentsmooth.training.objectives.options import count, number
 from latentsmooth.training.objectives.probabilities import by_draw, kl_divergence
 from latentsmooth.training.objectives.teacher import teacher_vote
@@ -62,13 +62,8 @@ class DistillationObjective(LatentObjective):
         """Return the mean loss and the first draw's logits ``(batch, classes)``."""
         if self.teacher is None:
             raise ConfigurationError("the objective distillation needs a teacher, got none")
-        noisy = add_latent_noise(
-            self.encode(model, images),
-            latent_sigma=model.latent_sigma,
-            generator=generator,
-            draws=self.draws,
-        )
-        logits = self.vote(model, noisy)
+        latents = self.encode(model, images)
+        logits = self.noisy_votes(model, latents, draws=self.draws, generator=generator)
         target = teacher_vote(
             self.teacher,
             images,

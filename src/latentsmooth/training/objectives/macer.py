@@ -9,7 +9,6 @@ from torch import Tensor
 
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.objectives.base import LatentObjective
-from latentsmooth.training.objectives.noise import add_latent_noise
 from latentsmooth.training.objectives.options import count, number
 from latentsmooth.training.objectives.probabilities import (
     by_draw,
@@ -89,13 +88,8 @@ class MacerObjective(LatentObjective):
         progress: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """Return the mean loss and the first draw's logits ``(batch, classes)``."""
-        noisy = add_latent_noise(
-            self.encode(model, images),
-            latent_sigma=model.latent_sigma,
-            generator=generator,
-            draws=self.draws,
-        )
-        logits = self.vote(model, noisy)
+        latents = self.encode(model, images)
+        logits = self.noisy_votes(model, latents, draws=self.draws, generator=generator)
         loss = soft_cross_entropy(
             log_soft_vote(logits, self.draws), labels, label_smoothing=self.label_smoothing
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.objectives.base import LatentObjective
-from latentsmooth.training.objectives.noise import add_latent_noise, repeat_draws
+from latentsmooth.training.objectives.noise import repeat_draws
 from latentsmooth.training.objectives.options import count, number
 
 __all__ = ["MarginObjective", "neighbour_margins"]
@@ -82,10 +82,7 @@ class MarginObjective(LatentObjective):
     ) -> tuple[Tensor, Tensor]:
         """Return the mean loss and the first draw's logits ``(batch, classes)``."""
         latents = self.encode(model, images)
-        noisy = add_latent_noise(
-            latents, latent_sigma=model.latent_sigma, generator=generator, draws=self.draws
-        )
-        logits = self.vote(model, noisy)
+        logits = self.noisy_votes(model, latents, draws=self.draws, generator=generator)
         margins, known = neighbour_margins(latents, labels)
         short = torch.where(known, (self.margin - margins / model.latent_sigma).relu(), 0.0)
         loss = self.cross_entropy(logits, repeat_draws(labels, self.draws))
