@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from latentsmooth.errors import ConfigurationError
-from latentsmooth.files import write_whole
 from latentsmooth.records.view import LogView
 from latentsmooth.reporting.cells import plain
+from latentsmooth.reporting.figure import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,12 +23,6 @@ COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f0
 _SMALLEST_AXIS: Final = 1e-9
 _LARGEST_AXIS: Final = 1e9
 _DASHES: Final = ("-", "--", ":", "-.")
-_FORMATS: Final = (".png", ".svg", ".pdf")
-_METADATA: Final = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +116,7 @@ def save_curves(views: Sequence[LogView], path: str | Path) -> None:
     Raises:
         ConfigurationError: another suffix, or the file cannot be written.
     """
-    import matplotlib as mpl
-
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in _FORMATS:
-        raise ConfigurationError(f"expected a figure file ending in {_FORMATS}, got {path.name!r}")
-    figure, drawn = draw_curves(views), io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "latentsmooth"}):
-        figure.savefig(drawn, format=suffix[1:], metadata=_METADATA[suffix])
-    try:
-        write_whole(path, drawn.getvalue())
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
+    save_figure(path, lambda: draw_curves(views))
 
 
 def _vertices(curve: AccuracyCurve, right: float) -> tuple[list[float], list[float]]:

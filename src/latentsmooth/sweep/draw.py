@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from latentsmooth.errors import ConfigurationError
-from latentsmooth.files import write_whole
+from latentsmooth.reporting.figure import save_figure
 from latentsmooth.sweep.labels import Box, place_labels
 from latentsmooth.sweep.panels import AXES, Mark, Panel, panels
 from latentsmooth.sweep.points import KINDS, Cost, FrontierPoint, Kind
@@ -20,14 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-__all__ = ["FIGURE_FORMATS", "draw_frontier", "frontier_figure", "number_text"]
+__all__ = ["draw_frontier", "frontier_figure", "number_text"]
 
-FIGURE_FORMATS: Final = (".png", ".svg", ".pdf")
-_METADATA: Final = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
 _COLOURS: Final[dict[Kind, str]] = {"LSRS": "#0072b2", "ISRS": "#d55e00"}
 _INKS: Final[dict[Kind, str]] = {"LSRS": "#00456c", "ISRS": "#873b00"}
 _MARKERS: Final[dict[Kind, str]] = {"LSRS": "o", "ISRS": "s"}
@@ -63,21 +55,7 @@ def draw_frontier(
         ConfigurationError: another suffix, no points, a point without a figure at a radius or for
             that cost, or the file cannot be written.
     """
-    import matplotlib as mpl
-
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in FIGURE_FORMATS:
-        raise ConfigurationError(
-            f"expected a figure file ending in {FIGURE_FORMATS}, got {path.name!r}"
-        )
-    figure, drawn = frontier_figure(points, radii=radii, cost=cost), io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "latentsmooth"}):
-        figure.savefig(drawn, format=suffix[1:], metadata=_METADATA[suffix])
-    try:
-        write_whole(path, drawn.getvalue())
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
+    save_figure(path, lambda: frontier_figure(points, radii=radii, cost=cost))
 
 
 def frontier_figure(
