@@ -102,12 +102,20 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def load_pixels(folder: Path) -> tuple[Tensor, Tensor]:
-    """The training set as uint8 ``(50000, 3, 32, 32)`` and labels."""
+def split_pixels(folder: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Training images to learn from and to judge by: uint8 ``(n, 3, 32, 32)`` and labels each."""
     images = load_images(f"cifar10:{folder}", split="train")
-    pixels = [images.batch(range(at, at + 1000)) for at in range(0, len(images), 1000)]
-    whole = torch.cat([(part * 255).round().to(torch.uint8) for part, _, _ in pixels])
-    return whole, torch.cat([labels for _, labels, _ in pixels])
+    parts = [images.batch(range(at, at + 1000)) for at in range(0, len(images), 1000)]
+    pixels = torch.cat([(part * 255).round().to(torch.uint8) for part, _, _ in parts])
+    labels = torch.cat([part for _, part, _ in parts])
+    return (pixels[:-HELD_OUT], labels[:-HELD_OUT]), (pixels[-HELD_OUT:], labels[-HELD_OUT:])
+
+
+def millions(head: nn.Module, latents: Tensor) -> float:
+    """Multiply-accumulates of one vote, in millions."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        head.eval()(latents)
+    return round(int(counter.get_total_flops()) / 2e6, 2)
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -137,7 +145,7 @@ def load_teacher(run: Path) -> Teacher:
 
 
 def rate_at(progress: float) -> float:
-    """Cosine up for 15 % of the steps, cosine down for the rest."""
+    """Cosine up for 15 % of the steps, cosine down for the rest: a share of the peak."""
     if progress < 0.15:
         return max(0.5 - 0.5 * math.cos(math.pi * progress / 0.15), 1 / 25)
     return max(0.5 + 0.5 * math.cos(math.pi * (progress - 0.15) / 0.85), 1e-4)
@@ -149,7 +157,9 @@ def train(
     data: tuple[Tensor, Tensor],
     *,
     draws: int,
-    teacher: Teacher | None,
+    teacher: Teacher | None = None,
+    epochs: int = EPOCHS,
+    rate: float = RATE,
 ) -> torch.Generator:
     """Train both in place; the generator goes on with the votes."""
     pixels, labels = data
@@ -160,13 +170,13 @@ def train(
         {"params": matrices, "weight_decay": 0.02},
         {"params": [*others, *encoder.parameters()], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=RATE)
+    optimizer = torch.optim.AdamW(groups, lr=rate)
     steps = len(pixels) // BATCH
-    for step in range(EPOCHS * steps):
+    for step in range(epochs * steps):
         if step % steps == 0:
             order = torch.randperm(len(pixels), generator=generator)
         for group in optimizer.param_groups:
-            group["lr"] = RATE * rate_at(step / (EPOCHS * steps))
+            group["lr"] = rate * rate_at(step / (epochs * steps))
         chosen = order[step % steps * BATCH :][:BATCH]
         images = augment(pixels[chosen], generator).float() / 255 - 0.5
         logits = noisy_logits(encoder, head, images, draws, generator)
@@ -216,11 +226,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    pixels, labels = load_pixels(arguments.data)
-    seen, held_out = (
-        (pixels[:-HELD_OUT], labels[:-HELD_OUT]),
-        (pixels[-HELD_OUT:], labels[-HELD_OUT:]),
-    )
+    seen, held_out = split_pixels(arguments.data)
     teacher = load_teacher(arguments.teacher)
     rows = []
     for name, row in ROWS.items():
@@ -229,16 +235,13 @@ def main() -> None:
         head = row.get("head", lambda: _two_stages(12))()
         head = head.to(memory_format=torch.channels_last)
         with torch.no_grad():
-            latents = encoder(torch.zeros(1, 3, 32, 32))
-            with FlopCounterMode(display=False) as counter:
-                head.eval()(latents)
+            cost = millions(head, encoder(torch.zeros(1, 3, 32, 32)))
         head.train()
         draws = row.get("draws", 1)
         began = time.perf_counter()
         taught = teacher if row.get("distilled") else None
         generator = train(encoder, head, seen, draws=draws, teacher=taught)
         found = measure(encoder, head.eval(), held_out, generator)
-        cost = round(counter.get_total_flops() / 2e6, 2)
         seconds = round(time.perf_counter() - began)
         rows.append(
             {"encoder": name, "head_mmac": cost, "draws": draws, **found, "seconds": seconds}

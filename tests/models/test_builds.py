@@ -19,7 +19,7 @@ from latentsmooth.models import (
     describe_builds,
     list_builds,
 )
-from latentsmooth.models.blocks import ConvNextBlock, MixerBlock
+from latentsmooth.models.blocks import ConvNextBlock, MixerBlock, ResidualConvolution
 from latentsmooth.models.builds import outline_of
 from latentsmooth.models.resnet import BasicBlock
 from latentsmooth.orthogonal import Center, ChannelNormalize, OrthogonalConv2d
@@ -225,6 +225,36 @@ def test_the_first_layer_of_a_foldable_head_trains_and_stays_a_coisometry() -> N
     torch.testing.assert_close(values, torch.ones_like(values), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("image_shape", [(3, 32, 32), (1, 28, 28), (3, 30, 17), (3, 8, 8)], ids=str)
+@pytest.mark.parametrize("options", [{}, {"blocks": 0}, {"bands": 3, "blocks": 1}], ids=str)
+def test_the_dense_build_sees_every_position_of_its_latents(
+    image_shape: tuple[int, int, int], options: dict[str, Any]
+) -> None:
+    torch.manual_seed(0)
+    model = build(
+        "lsrs-dense",
+        num_classes=3,
+        image_shape=image_shape,
+        width=0.0625,
+        latent_sigma=0.25,
+        **options,
+    ).eval()
+    channels, *sides = model.latent_shape
+    assert channels == 4 * options.get("bands", image_shape[0])
+    assert sides == [-(-side // 4) for side in image_shape[1:]]
+    halvings = 0 if max(sides) <= 4 else 1
+    blocks = [part for part in model.head.modules() if isinstance(part, ResidualConvolution)]
+    assert len(blocks) == options.get("blocks", 3) * halvings
+    dense = [part for part in model.head.modules() if isinstance(part, nn.Linear)]
+    final = [-(-side // 2**halvings) for side in sides]
+    assert dense[0].in_features == 16 * math.prod(final)
+    # Odd sides are padded before they are halved, so that their last row and column count too.
+    latents = torch.rand(8, *model.latent_shape, requires_grad=True)
+    torch.autograd.backward(model.head(latents).square().sum())
+    assert latents.grad is not None
+    assert bool((latents.grad.abs().amax((0, 1)) > 0).all())
+
+
 def test_image_net_sizes_use_the_large_stem() -> None:
     model = build("resnet18", num_classes=3, image_shape=(3, 160, 160), width=0.1, latent_sigma=0.5)
     stem = next(module for module in model.head.modules() if isinstance(module, nn.Conv2d))
@@ -248,6 +278,10 @@ def test_image_net_sizes_use_the_large_stem() -> None:
         ({"name": "lsrs-mixer", "levels": 6}, ConfigurationError, "levels=6 leaves nothing"),
         ({"name": "lsrs-depthwise", "depth": 0}, ConfigurationError, "wanted levels and depth"),
         ({"name": "lsrs-resnet50", "folded": 2}, ConfigurationError, "folded as 0 or 1, got"),
+        ({"name": "lsrs-compact", "levels": 5}, ConfigurationError, "leave some of 32x32 pixels"),
+        ({"name": "lsrs-dense", "levels": 0}, ConfigurationError, "leave some of 32x32 pixels"),
+        ({"name": "lsrs-dense", "bands": 13}, ConfigurationError, "wanted bands <= 12, got 13"),
+        ({"name": "lsrs-dense", "blocks": -1}, ConfigurationError, "blocks >= 0, got 0 and -1"),
         ({"latent_sigma": 0.0}, ConfigurationError, "positive latent_sigma"),
     ],
 )

@@ -5,7 +5,56 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ConvNextBlock", "DepthwiseBlock", "MixerBlock", "TokenMean", "Tokens"]
+__all__ = [
+    "ConvNextBlock",
+    "DepthwiseBlock",
+    "MixerBlock",
+    "ResidualConvolution",
+    "TokenMean",
+    "Tokens",
+    "convolution",
+]
+
+
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 3,
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 1,
+) -> list[nn.Module]:
+    """A convolution, batch norm and ReLU, as layers of a chain."""
+    return [
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(),
+    ]
+
+
+class ResidualConvolution(nn.Module):
+    """One 3x3 convolution with batch norm and ReLU, added to its input.
+
+    Args:
+        channels: of input and output.
+
+    Shapes:
+        ``(batch, channels, h, w)`` to the same.
+
+    Example:
+        >>> import torch
+        >>> ResidualConvolution(8)(torch.rand(2, 8, 5, 5)).shape
+        torch.Size([2, 8, 5, 5])
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(*convolution(channels, channels))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply the block."""
+        made: Tensor = inputs + self.branch(inputs)
+        return made
 
 
 class ConvNextBlock(nn.Module):
