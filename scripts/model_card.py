@@ -24,10 +24,10 @@ from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.models.packaged_names import PREFIX, list_packaged, packaged_folder
 from latentsmooth.records import LogView, read_log
 from latentsmooth.records.rounding import ceil_text, floor_text
+from latentsmooth.records.settled import lowers_radii, settled_radii
 from latentsmooth.reporting import LogSummary, plain, summarize
 from latentsmooth.reporting.cells import ceil_percent, floor_percent, number, radius_text
 from latentsmooth.sweep import FrontierPoint
-from latentsmooth.sweep.settled import lowers_radii, settled_radii
 
 __all__ = ["card", "metadata"]
 

@@ -32,10 +32,10 @@ from results_tables import (
 
 from latentsmooth.files import write_whole
 from latentsmooth.records import LogView
+from latentsmooth.records.settled import settled_radii
 from latentsmooth.reporting import plain, save_curves
 from latentsmooth.reporting.cells import radius_text
 from latentsmooth.sweep import draw_frontier
-from latentsmooth.sweep.settled import settled_radii
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "python scripts/results_page.py"

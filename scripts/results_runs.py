@@ -14,10 +14,10 @@ from typing import Any
 from latentsmooth.certification import Certificate
 from latentsmooth.records import LogView, Manifest, read_log
 from latentsmooth.records.run import engine_options
+from latentsmooth.records.settled import lowers_radii, settled_radii
 from latentsmooth.reporting import LogSummary, summarize
 from latentsmooth.sweep import Cost, FrontierPoint, Kind, points_from_json
 from latentsmooth.sweep.cost import Arithmetic
-from latentsmooth.sweep.settled import lowers_radii, settled_radii
 
 __all__ = ["RADII", "Group", "Run", "groups", "read_runs"]
 

@@ -10,10 +10,10 @@ from results_runs import Group, Run
 from latentsmooth.certification.bounds import two_sided_p_value
 from latentsmooth.records import Manifest
 from latentsmooth.records.rounding import ceil_text, floor_text
+from latentsmooth.records.settled import settled_radii
 from latentsmooth.reporting.cells import MISSING, ceil_percent, floor_percent, number, radius_text
 from latentsmooth.sweep import Cost, FrontierPoint, leads, rivalries
 from latentsmooth.sweep.pareto import Rivalry
-from latentsmooth.sweep.settled import settled_radii
 
 __all__ = [
     "certified_table",

@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latentsmooth.certification.rules import (
+    PilotRule,
+    Rule,
+    SequentialRule,
+    TwoSidedRule,
+    parse_goal,
+)
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.records import read_any_log
 from latentsmooth.reporting import TableFormat, render, summarize
 from tests.data_files import shared_data
+from tests.records.makers import manifest
 from tests.reporting.makers import EIGHT, HOSTILE, correct, published, view, wrong
 
 FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
@@ -29,6 +37,25 @@ def test_markdown_is_one_row_a_log() -> None:
     )
     assert text[3].startswith("| theirs | 62.50 |")
     assert text[3].endswith("| – | 8 | – | – | – |")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (SequentialRule(goal=parse_goal("radii=0,0.25"), n_max=10_000), "until radii=0.0,0.25 was"),
+        (PilotRule(tolerance=0.02, n_max=10_000), "ours: the rule pilot stops early, so its ACR"),
+    ],
+    ids=["sequential", "pilot"],
+)
+def test_an_average_radius_of_a_rule_that_stops_early_is_marked(rule: Rule, said: str) -> None:
+    early = summarize(view(start=manifest(rule=rule.settings())))
+    assert "| 17.12 | ≥ 0.287500 |" in render([early], "md")
+    assert r"$\ge$ 0.287500" in render([early], "latex")
+    [note] = [note for note in json.loads(render([early], "json"))["notes"] if "ACR" in note]
+    assert said in note
+    assert "lower value than a fixed number of samples would give" in note
+    two_sided = view(start=manifest(rule=TwoSidedRule(n_estimate=10_000).settings()))
+    assert "≥" not in render([summarize(two_sided)], "md")
 
 
 def test_every_table_has_one_cell_a_column() -> None:

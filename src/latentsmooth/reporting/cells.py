@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.records.rounding import ceil_text, floor_text
+from latentsmooth.records.settled import lowers_radii
 from latentsmooth.reporting.summary import LogSummary
 
 __all__ = [
@@ -150,13 +152,20 @@ def _note(summary: LogSummary) -> str:
 
 
 def _rule_note(summary: LogSummary) -> str:
-    rule = summary.manifest.rule if summary.manifest is not None else {}
-    if "goal" not in rule:
+    rule, name = _rule(summary), plain(summary.name)
+    if not lowers_radii(rule):
         return ""
+    lower = "its ACR is a lower value than a fixed number of samples would give."
+    if "goal" not in rule:
+        return f"{name}: the rule {plain(str(rule['rule']))} stops early, so {lower}"
     return (
-        f"{plain(summary.name)}: samples were drawn until {plain(str(rule['goal']))} was decided "
-        "for an image, no longer; other radii are what those samples happen to prove."
+        f"{name}: samples were drawn until {plain(str(rule['goal']))} was decided for an image, no "
+        f"longer; other radii are what those samples happen to prove, and {lower}"
     )
+
+
+def _rule(summary: LogSummary) -> Mapping[str, Any]:
+    return summary.manifest.rule if summary.manifest is not None else {}
 
 
 def _confidence(delta: float) -> str:
@@ -170,7 +179,9 @@ def _standard_error(summary: LogSummary) -> str:
 
 def _average_radius(summary: LogSummary) -> str:
     radius = summary.average_certified_radius
-    return MISSING if radius is None else floor_text(radius, _ACR_PLACES)
+    if radius is None:
+        return MISSING
+    return ("≥ " if lowers_radii(_rule(summary)) else "") + floor_text(radius, _ACR_PLACES)
 
 
 def _sigma(summary: LogSummary) -> str:

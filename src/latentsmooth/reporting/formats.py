@@ -27,6 +27,7 @@ _LATEX: Final = {
     "^": r"\textasciicircum{}",
     "–": "--",
     "±": r"$\pm$",
+    "≥": r"$\ge$",
 } | {letter: "\\" + letter for letter in "&%$#_{}"}
 
 

@@ -11,10 +11,10 @@ from latentsmooth.certification import EncoderPrecision, EngineOptions, Rule, pa
 from latentsmooth.certification.bounds import whole
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.machine import Precision
+from latentsmooth.records.settled import check_settled
 from latentsmooth.reporting import DEFAULT_RADII
 from latentsmooth.smoothing import GRADES, Executor, Grade
 from latentsmooth.sweep.points import COSTS, Cost
-from latentsmooth.sweep.settled import check_settled
 from latentsmooth.training import TrainingSettings
 
 __all__ = [

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, get_args, get_type_hints
 from jsonargparse import ArgumentError, ArgumentParser
 
 from latentsmooth.errors import ConfigurationError
+from latentsmooth.records.settled import settled_radii
 from latentsmooth.reporting import DEFAULT_RADII
 from latentsmooth.sweep.plan import (
     CertifySettings,
@@ -23,7 +24,6 @@ from latentsmooth.sweep.plan import (
     SweepRun,
 )
 from latentsmooth.sweep.points import Cost
-from latentsmooth.sweep.settled import settled_radii
 from latentsmooth.training import TrainingSettings
 
 __all__ = ["MOST_RUNS", "parse_plan"]

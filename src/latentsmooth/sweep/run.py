@@ -17,6 +17,7 @@ from latentsmooth.images import ImageSet
 from latentsmooth.machine import describe_machine
 from latentsmooth.records import package_versions
 from latentsmooth.records.run import OnCertificate, engine_options
+from latentsmooth.records.settled import check_settled
 from latentsmooth.sweep.certifying import (
     certify_run,
     device_of,
@@ -33,7 +34,6 @@ from latentsmooth.sweep.output import write_result
 from latentsmooth.sweep.plan import CertifySettings, SweepPlan, SweepRun
 from latentsmooth.sweep.points import Cost, points_from_json, read_frontier
 from latentsmooth.sweep.result import FRONTIER_FILE, SweepResult, mapping
-from latentsmooth.sweep.settled import check_settled
 from latentsmooth.sweep.training import Shelf, obtain
 
 __all__ = ["redraw", "sweep"]

@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from latentsmooth.records.rounding import ceil_text, floor_text
+from latentsmooth.records.settled import lowers_radii
 from latentsmooth.reporting import plain
 from latentsmooth.reporting.cells import MISSING, number
 from latentsmooth.sweep.pareto import Lead, Rivalry, frontier, leads, of_kind, rivalries
 from latentsmooth.sweep.points import COSTS, KINDS, Cost, FrontierPoint
 from latentsmooth.sweep.result import FIGURES, SweepResult, mapping
-from latentsmooth.sweep.settled import lowers_radii
 
 __all__ = [
     "NOTE",
