@@ -6,7 +6,8 @@ The plain loop trains the network of `resnet18` without noise, encoder, augmenta
 this package but the network: channels-last, autocast, fused AdamW. It runs twice, as torch finds
 the memory allocator and with freed memory kept (`latentsmooth.training.memory`). Each row is a
 process of its own, on random images held as bytes, timed for a few seconds after some steps that
-do not count; medians over steps. Beside the JSON a table is written, in Markdown.
+do not count; medians over steps. `lsrs-dense:4` is that build with four noise draws an image.
+Beside the JSON a table is written, in Markdown.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,9 @@ BUILDS = (
     "resnet18",
     "lsrs-partial",
     "lsrs-haar",
+    "lsrs-compact",
+    "lsrs-dense",
+    "lsrs-dense:4",
     "lsrs-convnext",
     "lsrs-depthwise",
     "lsrs-mixer",
@@ -127,14 +132,15 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Take steps until the time is up, and say how fast they were."""
     images = RandomImages(8 * arguments.batch_size, arguments.side)
     plain = arguments.row in (PLAIN, PLAIN_KEPT)
+    name, _, draws = arguments.row.partition(":")
     model = build(
-        "resnet18" if plain else arguments.row,
+        "resnet18" if plain else name,
         num_classes=CLASSES,
         image_shape=images.image_shape,
         width=arguments.width,
         latent_sigma=0.25,
     ).train()
-    stepped = plain_steps if plain else library_steps
+    stepped = plain_steps if plain else partial(library_steps, draws=int(draws or 1))
     with nullcontext() if arguments.row == PLAIN else keep_freed_memory(CPU):
         steps = stepped(model, images, arguments.batch_size)
         for _ in range(WARM_UP):
@@ -159,10 +165,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def library_steps(
-    model: LatentSmoothedClassifier, images: RandomImages, batch_size: int
+    model: LatentSmoothedClassifier, images: RandomImages, batch_size: int, *, draws: int
 ) -> Iterator[None]:
     """Steps as `train` takes them: batches augmented, noise drawn, encoder and head trained."""
-    settings = TrainingSettings(batch_size=batch_size, device="cpu")
+    settings = TrainingSettings(
+        batch_size=batch_size, device="cpu", objective_options={"draws": draws}
+    )
     accelerator = start_accelerator(cpu=True)
     plan = BatchPlan.make(len(images), settings)
     stepper = Stepper(

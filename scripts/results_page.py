@@ -130,13 +130,25 @@ def _dataset(
     yield f"## {title}"
     yield stated.get("note", "")
     found = groups(runs)
-    sigmas = [group.manifest.latent_sigma for group in found]
-    for group in found:
-        sigma = f"sigma {group.manifest.latent_sigma:g}"
-        several = sigmas.count(group.manifest.latent_sigma) > 1
-        setting = f"{sigma}, {_statistics(group)}" if several else sigma
+    for group, setting in zip(found, _settings(found), strict=True):
         yield f"### {title}, {setting}"
         yield from _group(group, title, setting, _stem(name, group, pictures), pictures)
+
+
+def _settings(found: Sequence[Group]) -> list[str]:
+    """What tells each group from the others in a heading, in as few words as do."""
+    sigmas = [f"sigma {group.manifest.latent_sigma:g}" for group in found]
+    counts = [
+        f"{sigma}, n {'up to' if group.runs[0].lowered else '='} {group.manifest.n_estimate:,}, "
+        f"{len(group.runs[0].certificates):,} images"
+        for sigma, group in zip(sigmas, found, strict=True)
+    ]
+    whole = [f"{sigma}, {_statistics(group)}" for sigma, group in zip(sigmas, found, strict=True)]
+    told = zip(sigmas, counts, whole, strict=True)
+    return [
+        sigma if sigmas.count(sigma) == 1 else short if counts.count(short) == 1 else long
+        for sigma, short, long in told
+    ]
 
 
 def _stem(name: str, group: Group, pictures: dict[str, Picture]) -> str:

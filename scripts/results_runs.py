@@ -91,9 +91,17 @@ class Run:
         """
         settings = self.training.get("settings", {})
         options = settings.get("objective_options") or {}
-        listed = ", ".join(f"{name} {value:g}" for name, value in sorted(options.items()))
-        name = str(settings.get("objective", ""))
+        listed = ", ".join(
+            f"{name} {value if isinstance(value, str) else format(value, 'g')}"
+            for name, value in sorted(options.items())
+        )
+        name = self.objective_name
         return f"{name} ({listed})" if listed else name
+
+    @property
+    def objective_name(self) -> str:
+        """What was minimised, without its options; empty where it is not known."""
+        return str(self.training.get("settings", {}).get("objective", ""))
 
     @cached_property
     def summary(self) -> LogSummary:

@@ -234,12 +234,12 @@ def objectives_table(group: Group) -> str:
     """Runs of one network that differ in their objective, against the Gaussian one."""
     found: dict[str, list[Run]] = {}
     for run in group.runs:
-        if run.objective:
+        if run.objective_name:
             found.setdefault(f"{run.kind} {network(run)}", []).append(run)
     rows = []
     for name, runs in found.items():
-        base = next((run for run in runs if run.objective == "gaussian"), None)
-        if base is not None and len({run.objective for run in runs}) > 1:
+        base = next((run for run in runs if run.objective_name == "gaussian"), None)
+        if base is not None and len({run.objective_name for run in runs}) > 1:
             rows += [_against(name, run, base, group.radii) for run in runs]
     at = [f"at {radius_text(radius)}" for radius in group.radii]
     merit = "mean accuracy" if group.runs[0].lowered else "ACR"

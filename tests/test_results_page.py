@@ -81,7 +81,7 @@ def write(
         "training": {
             "epochs": 8,
             "seconds": 100.0,
-            "settings": {"objective": objective, "objective_options": {}},
+            "settings": {"objective": objective, "objective_options": {"draws": 2}},
         },
     }
     (folder / f"{name}.training.json").write_text(json.dumps(facts), "utf-8")
@@ -163,9 +163,11 @@ def test_lsrs_is_held_against_isrs(script: Any, results: Path) -> None:
     assert float(p) == 1.0
     assert "At radius 0: LSRS from 1.50 to 4.00; ISRS from 4.00 on s a certificate." in text
     rows = cells(text, "LSRS `lsrs-haar`, width 0.25")
-    assert [row[0] for row in rows] == ["macer", "gaussian"]
+    assert [row[0] for row in rows] == ["macer (draws 2)", "gaussian (draws 2)"]
     radii = {row[0]: Fraction(row[1]) for row in rows}
-    assert radii["macer"] / radii["gaussian"] - 1 == pytest.approx(1.0, abs=1e-3)
+    assert radii["macer (draws 2)"] / radii["gaussian (draws 2)"] - 1 == pytest.approx(
+        1.0, abs=1e-3
+    )
     assert "+100.00 %" in rows[0]
     assert "**All of it.** Too long. To run it: wait." in text
 
@@ -187,7 +189,7 @@ def test_where_sampling_stopped_early_the_page_says_only_what_is_settled(
     assert "best ISRS run by mean certified accuracy at these radii is `rival`" in made.text
     # Of eight images better certifies 4, 4, 2 at the three radii, ours 3, 2, 1.
     rows = {row[0]: row for row in cells(made.text, "LSRS `lsrs-haar`, width 0.25")}
-    assert rows["macer"][1:3] == ["41.66", "+66.66 %"]
+    assert rows["macer (draws 2)"][1:3] == ["41.66", "+66.66 %"]
     # Another rule is another table, with a picture of its own.
     write(folder, "ours", objective="gaussian")
     both = script("results_page").results_page(results)
@@ -249,13 +251,14 @@ def test_what_a_sweep_kept_of_the_training_is_enough(script: Any, results: Path)
     content = json.loads((folder / "frontier.json").read_text("utf-8"))
     for entry in content["points"]:
         entry |= {"build": "lsrs-compact", "width": 0.5}
-        settings = {"objective": "consistency", "objective_options": {"weight": 10.0}}
+        options = {"weight": 10.0, "space": "latent"}
+        settings = {"objective": "smoothadv", "objective_options": options}
         entry["details"] |= {"epochs": 9, "build_options": {"levels": 2}}
         entry["details"]["training_settings"] = settings
     (folder / "frontier.json").write_text(json.dumps(content), "utf-8")
     text = script("results_page").results_page(results).text
     certified, costs = cells(text, "ours")[:2]
-    assert certified[1] == "consistency (weight 10)"
+    assert certified[1] == "smoothadv (space latent, weight 10)"
     assert costs[:2] == ["`lsrs-compact`, width 0.5, levels 2", "9"]
 
 
