@@ -179,7 +179,9 @@ def _group(
     if settled_radii(group.manifest.rule) is None:  # of others the log knows nothing in between
         pictures[curves] = Picture(group, frontier=False)
         yield f"![Certified accuracy against radius, {title}, {setting}]({curves})"
-    if group.cost is not None and len(group.runs) > 1:
+        if len(_drawn(group)) < len(group.runs):
+            yield f"The curves are those of the best {MOST_CURVES} runs of a kind."
+    if group.cost is not None and group.of_kind("LSRS") and group.of_kind("ISRS"):
         pictures[picture] = Picture(group, frontier=True)
         yield f"![Certified accuracy against cost, {title}, {setting}]({picture})"
     if found := headline(group):
