@@ -151,5 +151,5 @@ def test_other_plot_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"got 'flips.html'"):
         save_flips(MIXED, tmp_path / "flips.html")
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match="cannot write"):
+    with pytest.raises(ConfigurationError, match="cannot be written"):
         save_flips(MIXED, tmp_path / "file" / "flips.png")

@@ -6,22 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from latentsmooth.attacks.result import AttackReport
-from latentsmooth.errors import ConfigurationError
-from latentsmooth.files import write_whole
 from latentsmooth.reporting import plain
+from latentsmooth.reporting.figure import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURE_FORMATS", "draw_flips", "save_flips"]
+__all__ = ["draw_flips", "save_flips"]
 
-FIGURE_FORMATS: Final = (".png", ".svg", ".pdf")
-_METADATA: Final = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
 _LONGEST_NAME: Final = 60
 
 
@@ -67,23 +60,7 @@ def save_flips(report: AttackReport, path: str | Path) -> None:
     Raises:
         ConfigurationError: another suffix, or the file cannot be written.
     """
-    import io
-
-    import matplotlib as mpl
-
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in FIGURE_FORMATS:
-        raise ConfigurationError(
-            f"expected a figure file ending in {FIGURE_FORMATS}, got {path.name!r}"
-        )
-    content = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "latentsmooth"}):
-        draw_flips(report).savefig(content, format=suffix[1:], metadata=_METADATA[suffix])
-    try:
-        write_whole(path, content.getvalue())
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+    save_figure(path, lambda: draw_flips(report))
 
 
 def _scatter(

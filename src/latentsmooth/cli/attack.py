@@ -18,7 +18,6 @@ from latentsmooth.attacks import (
     summary_notes,
     summary_table,
 )
-from latentsmooth.attacks.plot import FIGURE_FORMATS
 from latentsmooth.cli.arguments import (
     UsageError,
     add_positional,
@@ -34,6 +33,7 @@ from latentsmooth.errors import ConfigurationError
 from latentsmooth.images import load_images
 from latentsmooth.images.splits import UNDIVIDED
 from latentsmooth.records import read_log
+from latentsmooth.reporting.figure import FIGURE_FORMATS
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 

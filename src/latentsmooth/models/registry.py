@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 from torch import nn
 
-__all__ = ["LARGE_IMAGE_SIDE", "BuildEntry", "Pair", "Shape", "scaled", "wide"]
+from latentsmooth.errors import ConfigurationError
+
+__all__ = [
+    "LARGE_IMAGE_SIDE",
+    "BuildEntry",
+    "Pair",
+    "Shape",
+    "check_channels",
+    "check_levels",
+    "scaled",
+    "wide",
+]
 
 Shape = tuple[int, int, int]
 Pair = tuple[nn.Module, nn.Module]
@@ -48,3 +59,29 @@ def scaled(channels: int, width: float, *, multiple: int = 2) -> int:
 def wide(channels: Sequence[int], width: float) -> list[int]:
     """Several channel counts, each `scaled`."""
     return [scaled(count, width) for count in channels]
+
+
+def check_levels(shape: Shape, levels: int, *, least: int = 1, more: int = 0) -> None:
+    """Raise unless images can be halved so often, and ``more`` times after that.
+
+    Raises:
+        ConfigurationError: fewer levels than ``least``, or so many that no pixel is left.
+    """
+    if levels < least or 2 ** (levels + more) > min(shape[1:]):
+        raise ConfigurationError(
+            f"wanted levels >= {least} that leave some of {shape[1]}x{shape[2]} pixels, got "
+            f"{levels}"
+        )
+
+
+def check_channels(channels: int, depth: int) -> None:
+    """Raise where channels are asked for of layers that are not there.
+
+    Raises:
+        ConfigurationError: channels without depth.
+    """
+    if channels and not depth:
+        raise ConfigurationError(
+            f"channels are those of the orthogonal layers: wanted depth >= 1 beside "
+            f"channels={channels}, got 0"
+        )

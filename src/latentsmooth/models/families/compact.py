@@ -7,7 +7,7 @@ from torch import nn
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.models.blocks import ResidualConvolution, convolution
 from latentsmooth.models.encoders import compressing_encoder
-from latentsmooth.models.registry import BuildEntry, Pair, Shape, wide
+from latentsmooth.models.registry import BuildEntry, Pair, Shape, check_channels, check_levels, wide
 from latentsmooth.models.resnet import BasicBlock
 
 __all__ = ["BUILDS"]
@@ -31,6 +31,7 @@ def _compact(
             "wanted bands, depth, channels and blocks >= 0, "
             f"got {bands}, {depth}, {channels} and {blocks}"
         )
+    check_channels(channels, depth)
     _check_latent(shape, levels, bands)
     before = 4 * (bands or shape[0])
     hidden = channels or before
@@ -90,10 +91,7 @@ def _dense_head(
 
 
 def _check_latent(shape: Shape, levels: int, bands: int) -> None:
-    if levels < 1 or 2 ** (levels + 1) > min(shape[1:]):
-        raise ConfigurationError(
-            f"wanted levels >= 1 that leave some of {shape[1]}x{shape[2]} pixels, got {levels}"
-        )
+    check_levels(shape, levels, more=1)
     if bands > 4 * shape[0]:
         raise ConfigurationError(f"wanted bands <= {4 * shape[0]}, got {bands}")
 

@@ -7,7 +7,7 @@ from torch import nn
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.models.encoders import haar_encoder
 from latentsmooth.models.heads import convnext_head, depthwise_head, mixer_head
-from latentsmooth.models.registry import BuildEntry, Pair, Shape, scaled, wide
+from latentsmooth.models.registry import BuildEntry, Pair, Shape, check_levels, scaled, wide
 from latentsmooth.orthogonal import ZeroPadToMultiple
 
 __all__ = ["BUILDS"]
@@ -60,10 +60,9 @@ def _low_pass(
     shape: Shape, levels: int, depth: int, *, halvings: int
 ) -> tuple[nn.Sequential, list[int], int]:
     """The encoder, the sides of its latents, and how often the stem halves those."""
-    if levels < 1 or depth < 1:
-        raise ConfigurationError(f"wanted levels and depth >= 1, got {levels} and {depth}")
-    if 2**levels > min(shape[1:]):
-        raise ConfigurationError(f"levels={levels} leaves nothing of {shape[1]}x{shape[2]} pixels")
+    if depth < 1:
+        raise ConfigurationError(f"wanted depth >= 1, got {depth}")
+    check_levels(shape, levels)
     sides = [-(-side // 2**levels) for side in shape[1:]]
     if min(sides) >= LARGE_LATENT_SIDE:
         halvings += 1

@@ -12,6 +12,8 @@ from latentsmooth.models.registry import (
     BuildEntry,
     Pair,
     Shape,
+    check_channels,
+    check_levels,
     scaled,
     wide,
 )
@@ -31,8 +33,8 @@ def _haar(
 ) -> Pair:
     if depth < 0 or channels < 0:
         raise ConfigurationError(f"wanted depth and channels >= 0, got {depth} and {channels}")
-    if 2**levels > min(shape[1:]):
-        raise ConfigurationError(f"levels={levels} leaves nothing of {shape[1]}x{shape[2]} pixels")
+    check_channels(channels, depth)
+    check_levels(shape, levels, least=0)
     hidden = channels or shape[0]
     encoder = haar_encoder(shape[0], levels=levels, depth=depth, channels=hidden)
     widths = wide((64, 128, 256), width)
