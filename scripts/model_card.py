@@ -240,7 +240,8 @@ def _use(model: LatentSmoothedClassifier, name: str) -> Iterator[str]:
     yield (
         "```python\nfrom latentsmooth import LatentSmoothedClassifier, load_images\n\n"
         f'model = LatentSmoothedClassifier.from_pretrained("{name}")\n'
-        f"images, labels, _ = load_images({source}{size}).batch(range(3))  # pixels in [0, 1]\n"
+        f"data = load_images({source}{size})\n"
+        "images, labels, _ = data.batch(range(3))  # pixels in [0, 1]\n"
         "for certificate in model.certify(images, n_estimate=10_000):\n"
         "    print(certificate.prediction, certificate.input_radius)\n```"
     )
