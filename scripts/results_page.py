@@ -133,6 +133,9 @@ def _dataset(
     for group, setting in zip(found, _settings(found), strict=True):
         yield f"### {title}, {setting}"
         yield from _group(group, title, setting, _stem(name, group, pictures), pictures)
+    if reading := stated.get("reading"):
+        yield f"### What {title} shows"
+        yield from reading
 
 
 def _settings(found: Sequence[Group]) -> list[str]:

@@ -110,7 +110,13 @@ def results(tmp_path: Path) -> Path:
     content = {**frontier, "points": [point(name).to_json() for name in CERTIFIED]}
     (folder / "cifar10-jpeg" / "frontier.json").write_text(json.dumps(content), "utf-8")
     notes = {
-        "datasets": {"cifar10-jpeg": {"title": "JPEG CIFAR-10", "note": "These are not CIFAR-10."}},
+        "datasets": {
+            "cifar10-jpeg": {
+                "title": "JPEG CIFAR-10",
+                "note": "These are not CIFAR-10.",
+                "reading": ["Ours is cheaper.", "It is not always better."],
+            }
+        },
         "not_run": [{"what": "All of it.", "why": "Too long.", "how": "wait."}],
     }
     (folder / "notes.json").write_text(json.dumps(notes), "utf-8")
@@ -235,6 +241,8 @@ def test_pictures_are_drawn_and_what_is_stale_is_named(
     page.write(made, docs)
     assert page.stale(made, docs) == []
     assert not left.exists()
+    said = "### What JPEG CIFAR-10 shows\n\nOurs is cheaper.\n\nIt is not always better.\n"
+    assert said in made.text
     pictures = sorted((docs / page.ASSETS).iterdir())
     assert len(pictures) == 2
     assert all(f"]({page.ASSETS}/{path.name})" in made.text for path in pictures)
