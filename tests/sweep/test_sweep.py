@@ -150,6 +150,26 @@ def test_some_runs_only_no_training_and_classifiers_from_elsewhere(
         sweep(plan(), tmp_path / "empty", may_train=False, say=quiet)
 
 
+def test_timing_may_choose_its_own_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    original = Certifier.certify
+
+    def seen(self: Certifier, *arguments: Any) -> Any:
+        sizes.append(self.batch_size)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Certifier, "certify", seen)
+    before = sweep(plan(), folder, say=quiet)
+    assert set(sizes) == {100}  # the logs' own, that nothing is left to do for
+    sizes.clear()
+    tuned = sweep(plan(measure={"images": 2, "rounds": 1, "tune": True}), folder, say=quiet)
+    assert len(sizes) == 6  # two logs, two classifiers warmed up and two turns
+    assert 100 not in sizes[2:]
+    assert [point.n_certified for point in tuned.points] == [
+        point.n_certified for point in before.points
+    ]
+
+
 def test_other_images_other_settings_and_other_sweeps_are_refused(folder: Path) -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"limit": 4}, "certificates of 1 images that stride and limit leave out .image 600"),

@@ -59,7 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     settings = {
         "train": "settings of train that all runs have in common",
         "certify": "settings of certify, the same for all runs",
-        "measure": "images and rounds of the timing; images 0 takes the seconds of the logs",
+        "measure": "images, rounds and tune of the timing; images 0 takes the seconds of the logs",
     }
     for name, text in settings.items():
         parser.add_argument(f"--{name}", type=dict[str, Value] | None, default=None, help=text)

@@ -179,10 +179,13 @@ class MeasureSettings:
     Args:
         images: certified in each turn; 0 takes the seconds that the logs tell.
         rounds: turns of each classifier, of which the median counts.
+        tune: whether each runs at the batch size that is best here and now, rather than at its
+            log's, which another machine or number of threads may have chosen.
     """
 
     images: int = 3
     rounds: int = 3
+    tune: bool = False
 
     def __post_init__(self) -> None:
         whole("images", self.images, at_least=0)

@@ -237,13 +237,17 @@ class _Sweeper:
         ]
         first = done[0].certified.manifest
         return measured_seconds(
-            {each.run.name: partial(_certifier, each, settings) for each in done},
+            {
+                each.run.name: partial(_certifier, each, settings, tune=measure.tune)
+                for each in done
+            },
             items,
             rule=rule,
             rounds=measure.rounds,
             path=self.folder / TURNS_FILE,
             identity={
                 "runs": {each.run.name: engine_identity(each.certified.manifest) for each in done},
+                **({"tune": True} if measure.tune else {}),
                 "rule": dict(first.rule),
                 "images": list(chosen.indices),
                 "data": first.data_hash,
@@ -285,8 +289,10 @@ def images_a_turn(wanted: int, rule: Rule, samples: Sequence[float], *, at_most:
     return min(at_most, math.ceil(wanted * (rule.n_select + rule.n_max) / min(samples)))
 
 
-def _certifier(done: Done, settings: CertifySettings) -> Certifier:
-    """The engine as it made the run's log."""
+def _certifier(done: Done, settings: CertifySettings, *, tune: bool) -> Certifier:
+    """The engine as it made the run's log, its batch size chosen anew where that is asked for."""
     engine = engine_options(done.certified.manifest)
     engine["seed"] = settings.seed
+    if tune:
+        engine.pop("batch_size", None)
     return Certifier(place(done.model, settings.device), **engine)
