@@ -251,11 +251,14 @@ class _Sweeper:
                 "rule": dict(first.rule),
                 "images": list(chosen.indices),
                 "data": first.data_hash,
-                "machine": describe_machine(device_of(settings.device)),
+                "machine": self._machine(),
                 "versions": package_versions(),
             },
             say=self.say,
         )
+
+    def _machine(self) -> dict[str, Any]:
+        return describe_machine(device_of(self.plan.certify.device))
 
     def _about(self, done: Done, images: ImageSet) -> dict[str, Any]:
         manifest = done.certified.manifest
@@ -270,7 +273,8 @@ class _Sweeper:
             },
             "rule": dict(manifest.rule),
             "versions": package_versions(),
-            "machine": dict(manifest.machine),
+            # Of the seconds: the logs may have been made elsewhere, or with other threads.
+            "machine": self._machine() if self.plan.measure.images else dict(manifest.machine),
         }
 
 
