@@ -27,6 +27,7 @@ from latentsmooth.files import write_whole
 from latentsmooth.images import load_images
 from latentsmooth.machine import describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
+from latentsmooth.models.blocks import convolution
 from latentsmooth.models.resnet import BasicBlock
 from latentsmooth.orthogonal import (
     HaarLowPass,
@@ -51,32 +52,29 @@ class Luma(nn.Module):
         return HaarWavelet()(torch.cat([bands[:, :3], details], 1))  # type: ignore[no-any-return]
 
 
-def _convolution(channels: int, out_channels: int) -> list[nn.Module]:
-    layer = nn.Conv2d(channels, out_channels, 3, padding=1, bias=False)
-    return [layer, nn.BatchNorm2d(out_channels), nn.ReLU()]
-
-
-def _pooled(channels: int) -> list[nn.Module]:
+def pooled(channels: int) -> list[nn.Module]:
+    """The end of most heads: an average over the pixels, and logits."""
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)]
 
 
 def _two_stages(channels: int) -> nn.Sequential:
-    first = _convolution(channels, 32)
+    first = convolution(channels, 32)
     blocks = [BasicBlock(32, 32), BasicBlock(32, 64, 2), BasicBlock(64, 64)]
-    return nn.Sequential(*first, *blocks, *_pooled(64))
+    return nn.Sequential(*first, *blocks, *pooled(64))
 
 
-def _three_stages(channels: int) -> nn.Sequential:
-    first = [*_convolution(channels, 32), *_convolution(32, 32)]
+def three_stages(channels: int) -> nn.Sequential:
+    """That of `lsrs-compact` at quarter width."""
+    first = [*convolution(channels, 32), *convolution(32, 32)]
     blocks = [BasicBlock(32, 64, 2), BasicBlock(64, 128, 2)]
-    return nn.Sequential(*first, *blocks, *_pooled(128))
+    return nn.Sequential(*first, *blocks, *pooled(128))
 
 
 def _quarter_width() -> nn.Sequential:
-    first = _convolution(3, 16)
+    first = convolution(3, 16)
     blocks = [BasicBlock(16, 16), BasicBlock(16, 16), BasicBlock(16, 32, 2), BasicBlock(32, 32)]
     blocks += [BasicBlock(32, 64, 2), BasicBlock(64, 64)]
-    return nn.Sequential(*first, *blocks, *_pooled(64))
+    return nn.Sequential(*first, *blocks, *pooled(64))
 
 
 def _sorted_luma() -> nn.Sequential:
@@ -98,7 +96,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
     },
     "bands of the low-pass, four draws": {"draws": 4},
     "bands of the low-pass, distilled": {"distilled": True},
-    "the same, three stages": {"distilled": True, "head": lambda: _three_stages(12)},
+    "the same, three stages": {"distilled": True, "head": lambda: three_stages(12)},
 }
 
 

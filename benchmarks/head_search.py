@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import torch
 import torch._inductor.config as inductor
-from encoder_search import measure, millions, split_pixels, train
+from encoder_search import measure, millions, pooled, split_pixels, three_stages, train
 from torch import Tensor, nn
 
 from latentsmooth.files import write_whole
@@ -67,23 +67,12 @@ def _dense(features: int, hidden: int, further: int = 0) -> list[nn.Module]:
     return [*layers, nn.Linear(hidden, CLASSES)]
 
 
-def _pooled(channels: int) -> list[nn.Module]:
-    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, CLASSES)]
-
-
 def _hidden(features: int, hidden: int) -> list[nn.Module]:
     return [nn.Linear(features, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
 
 
-def pooled() -> nn.Sequential:
-    """That of `lsrs-compact`."""
-    layers = [*convolution(CHANNELS, 32), *convolution(32, 32)]
-    layers += [BasicBlock(32, 64, 2), BasicBlock(64, 128, 2)]
-    return nn.Sequential(*layers, *_pooled(128))
-
-
 def dense_end(mixing: bool = False) -> nn.Sequential:
-    """The same with dense layers for its last stage."""
+    """That of `lsrs-compact` with dense layers for its last stage."""
     layers = convolution(CHANNELS, 32)
     layers += [AcrossPositions(32, 64)] if mixing else []
     layers += [*convolution(32, 32), BasicBlock(32, 64, 2)]
@@ -109,7 +98,7 @@ def patched(
     layers += [nn.MaxPool2d(2)] if pool else convolution(first, kept, 2, stride=2, padding=0)
     layers += [ResidualConvolution(kept) for _ in range(blocks[1])]
     if not hidden:
-        return nn.Sequential(*layers, *_pooled(kept))
+        return nn.Sequential(*layers, *pooled(kept))
     end = _dense(16 * kept, hidden)
     if dropout:
         end = [end[0], nn.Dropout(dropout), *end[1:-1], nn.Dropout(dropout), end[-1]]
@@ -129,7 +118,7 @@ def shallow() -> nn.Sequential:
 
 Head = Callable[[], nn.Sequential]
 ROWS: Final[dict[str, tuple[Head, dict[str, Any]]]] = {
-    "pooled": (pooled, {}),
+    "pooled": (lambda: three_stages(CHANNELS), {}),
     "dense-end": (dense_end, {}),
     "dense-end-mixing": (lambda: dense_end(mixing=True), {}),
     "shallow": (shallow, {}),
