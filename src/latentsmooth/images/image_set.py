@@ -37,12 +37,14 @@ class LabelledImage:
         label: index into the set's class names, or ``None`` where it is not known.
         index: position in the full split.
         name: what messages call it: its file, or its row in a file.
+        record_name: the same without the folders above the data set, for logs that travel.
     """
 
     image: Tensor
     label: int | None
     index: int
     name: str
+    record_name: str = ""
 
 
 class ImageSet:
@@ -58,6 +60,9 @@ class ImageSet:
         class_names: names of the classes, by label.
         geometry: how images are brought to one shape.
         indices: positions in the full split; all where ``None``.
+        notes: what a reader of the results should know of how the set was read.
+        limit: how many images were asked for, all where ``None``.
+        stride: every how many-th image was taken.
     """
 
     def __init__(
@@ -69,11 +74,16 @@ class ImageSet:
         class_names: Sequence[str],
         geometry: Geometry,
         indices: NDArray[np.int64] | None = None,
+        notes: Sequence[str] = (),
+        limit: int | None = None,
+        stride: int = 1,
     ) -> None:
         self.source = source
         self.split = split
         self.class_names = tuple(class_names)
         self.image_shape = geometry.image_shape
+        self.notes = tuple(notes)
+        self.limit, self.stride = limit, stride
         self._rows = rows
         self._geometry = geometry
         self._indices = np.arange(len(rows), dtype=np.int64) if indices is None else indices
@@ -106,12 +116,18 @@ class ImageSet:
             label=None if label < 0 else label,
             index=index,
             name=self._rows.name(index),
+            record_name=self._rows.name(index),
         )
 
     @property
     def indices(self) -> tuple[int, ...]:
         """Position of each image in the full split."""
         return tuple(self._indices.tolist())
+
+    @property
+    def selection(self) -> dict[str, int]:
+        """Which images of the split these are: its size, limit (0: none) and stride."""
+        return {"of": len(self._rows), "limit": self.limit or 0, "stride": self.stride}
 
     @property
     def labels(self) -> Tensor:
@@ -173,6 +189,9 @@ class ImageSet:
             class_names=self.class_names,
             geometry=self._geometry,
             indices=self._indices[::stride][:limit],
+            notes=self.notes,
+            limit=limit,
+            stride=self.stride * stride,
         )
         part._fingerprint = self._fingerprint
         if self._pixels is not None:
