@@ -44,11 +44,10 @@ def first_of_each_class(labels: NDArray[np.int64], count: int) -> NDArray[np.int
 
 def table(source: Path, split: str) -> pa.Table:
     """Image and label columns in the layout of `datasets`."""
-    rows, _, _ = fashion_rows(str(source), split)
+    rows = fashion_rows(str(source), split).rows
     chosen = first_of_each_class(rows.labels, PER_CLASS[split])
     images = [
-        {"bytes": png(rows.pixels[row]), "path": f"{split}/{row:05d}.png"}
-        for row in chosen.tolist()
+        {"bytes": png(rows.read(row)), "path": f"{split}/{row:05d}.png"} for row in chosen.tolist()
     ]
     features = {
         "image": {"_type": "Image"},

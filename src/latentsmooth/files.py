@@ -25,6 +25,7 @@ __all__ = [
     "make_folder",
     "replace_folder",
     "sync_folder",
+    "user_path",
     "write_all",
     "write_whole",
 ]
@@ -147,6 +148,11 @@ def is_folder(path: str | Path) -> bool:
     (False, True)
     """
     return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
+def user_path(path: str | Path) -> Path:
+    """A path as a user writes it: ``~`` and ``~name`` at its beginning mean a home folder."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - `Path` raises where there is none
 
 
 def lock(descriptor: int) -> None:

@@ -115,6 +115,6 @@ def test_every_source_is_listed_with_a_sentence() -> None:
     sources = list_sources()
     assert {usage.split(":")[0].split("[")[0] for usage in sources} == {
         *("fashion-mini", "fashion-mnist", "cifar10", "imagenet"),
-        *("parquet", "imagefolder", "hub"),
+        *("parquet", "imagefolder", "csv", "hub"),
     }
     assert all(sources.values())

@@ -17,9 +17,19 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from latentsmooth.errors import DataError
+from latentsmooth.images.content import HEAD, kind_of_content
 from latentsmooth.images.rows import ArrayRows, Rows
 
-__all__ = ["MAX_PIXELS", "MAX_SIDE", "Geometry", "decode", "decode_rows", "survey"]
+__all__ = [
+    "GRAY_MODES",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "Geometry",
+    "convert_mode",
+    "decode",
+    "decode_rows",
+    "survey",
+]
 
 FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _LISTED = ", ".join(FORMATS)
@@ -49,7 +59,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What EXIF's orientations undo."""
-_GRAY_MODES = frozenset({"1", "L", "LA", "La"})
+GRAY_MODES = frozenset({"1", "L", "LA", "La"})
 _ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 _CHUNK = 256
 
@@ -63,11 +73,18 @@ class Geometry:
         resize: whether other sizes are resized (bilinear, antialiased) until they just cover
             height and width, then cut to their centre; where false, another size is an error.
         zoom: how much larger than the cut the resized image is (ImageNet's 256 / 224).
+        converted: whether gray became RGB or colour gray, to suit a classifier.
     """
 
     image_shape: tuple[int, int, int]
     resize: bool = False
     zoom: float = 1.0
+    converted: bool = False
+
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether images may arrive with other pixels than they are stored with."""
+        return self.resize or self.converted
 
     def describe(self) -> str:
         """Settings that change pixels, for fingerprints."""
@@ -100,7 +117,10 @@ def _opened(content: bytes) -> Image.Image:
         raise DataError(f"refused, {error}") from error
     except Exception as error:  # PIL's parsers raise almost anything on damaged bytes
         # That of an unknown format says nothing but where the bytes lie in memory.
-        reason = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+        reason = f": {error}"
+        if isinstance(error, UnidentifiedImageError):
+            kind = kind_of_content(content[:HEAD])
+            reason = "" if kind in (None, "no image") else f": {kind}"
         raise DataError(
             f"not a readable image ({len(content)} bytes; expected one of {_LISTED}){reason}"
         ) from error
@@ -198,7 +218,7 @@ def _pixels(image: Image.Image, geometry: Geometry) -> NDArray[np.uint8]:
     image.load()
     if turn is not None:
         image = image.transpose(turn)
-    image = _convert(image, "L" if channels == 1 else "RGB")
+    image = convert_mode(image, "L" if channels == 1 else "RGB")
     if geometry.resize and ((image.height, image.width) != (height, width) or geometry.zoom != 1.0):
         image = _cover(image, height, width, geometry.zoom)
     pixels = np.asarray(image, dtype=np.uint8)
@@ -213,7 +233,15 @@ def _wrong_size(name: str, size: Sequence[int], geometry: Geometry) -> DataError
     )
 
 
-def _convert(image: Image.Image, mode: str) -> Image.Image:
+def convert_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Gray (L) or RGB of an image of any mode; transparency is laid on white."""
+    if (
+        image.format == "BMP"
+        and image.mode == "RGBA"
+        and image.getchannel("A").getextrema() == (0, 0)
+    ):
+        # Programs that know no transparency leave zeros there, and viewers show the colours.
+        image = image.convert("RGB")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _on_white(image, mode)
     return image if image.mode == mode else image.convert(mode)
@@ -274,7 +302,7 @@ def survey(rows: Rows, *, image_size: int | None) -> tuple[int, int, int]:
 
 def _header(rows: Rows, row: int) -> tuple[bool, tuple[int, int]]:
     image = open_image(rows, row)
-    return image.mode in _GRAY_MODES, oriented_size(image)
+    return image.mode in GRAY_MODES, oriented_size(image)
 
 
 def decode_rows(rows: Rows, which: NDArray[np.int64], geometry: Geometry) -> NDArray[np.uint8]:
@@ -283,7 +311,7 @@ def decode_rows(rows: Rows, which: NDArray[np.int64], geometry: Geometry) -> NDA
     Raises:
         DataError: of the first row that cannot be decoded.
     """
-    if isinstance(rows, ArrayRows) and not geometry.resize:
+    if isinstance(rows, ArrayRows) and not geometry.changes_pixels:
         stack: NDArray[np.uint8] = rows.pixels[which][:, None]
         return stack
     pixels = np.empty((len(which), *geometry.image_shape), dtype=np.uint8)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from latentsmooth.errors import DataError
 from latentsmooth.files import is_file, is_folder
-from latentsmooth.images.rows import ArrayRows, checked_labels, read_file
+from latentsmooth.images.rows import ArrayRows, FoundImages, checked_labels, read_file
 from latentsmooth.images.splits import choose_split
 
 __all__ = ["CLASS_NAMES", "DEBIAN_FOLDER", "fashion_rows", "parse_idx"]
@@ -89,8 +89,8 @@ def _unzipped(content: bytes) -> bytes:
     return bytes(unpacked)
 
 
-def fashion_rows(folder: str | None, split: str) -> tuple[ArrayRows, str, tuple[str, ...]]:
-    """Rows, split and class names of Fashion-MNIST in a folder (Debian's where ``None``).
+def fashion_rows(folder: str | None, split: str) -> FoundImages:
+    """One split of Fashion-MNIST in a folder (Debian's where ``None``).
 
     The fingerprint is over pixels and labels, so that it does not depend on compression.
 
@@ -114,7 +114,7 @@ def fashion_rows(folder: str | None, split: str) -> tuple[ArrayRows, str, tuple[
     digest = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
     rows = ArrayRows(pixels, labels.astype(np.int64), file=str(image_file), digest=digest)
     checked_labels(labels, CLASS_NAMES, rows)
-    return rows, found, CLASS_NAMES
+    return FoundImages(rows, found, CLASS_NAMES, named=True)
 
 
 def _find(folder: Path, stem: str, kind: str) -> Path:

@@ -9,10 +9,12 @@ from typing import Any
 
 from latentsmooth.errors import DataError
 from latentsmooth.files import is_file, is_folder
+from latentsmooth.images.classes import merge_names
+from latentsmooth.images.rows import FoundImages
 from latentsmooth.images.splits import canonical, choose_split
-from latentsmooth.images.tables import TableRows
+from latentsmooth.images.tables import TableRows, names_of_labels
 
-__all__ = ["hub_rows", "looks_like_hub_name"]
+__all__ = ["dataset_rows", "hub_images", "looks_like_hub_name"]
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", re.ASCII)
 
@@ -26,8 +28,8 @@ def looks_like_hub_name(name: str) -> bool:
     return "/" in name and ".." not in name and _NAME.fullmatch(name) is not None
 
 
-def hub_rows(argument: str, split: str) -> tuple[TableRows, str, tuple[str, ...]]:
-    """Rows, split and class names of ``NAME`` or ``NAME:CONFIG`` on the hub.
+def hub_images(argument: str, split: str) -> FoundImages:
+    """One split of ``NAME`` or ``NAME:CONFIG`` on the hub; class names are those of all splits.
 
     `datasets` downloads it once and keeps it in its own cache; HF_HOME moves that, and
     HF_HUB_OFFLINE=1 uses nothing else. The fingerprint is made of that of `datasets`, which
@@ -43,16 +45,46 @@ def hub_rows(argument: str, split: str) -> tuple[TableRows, str, tuple[str, ...]
     found = _load(name, config or None)
     chosen = choose_split(split, tuple(found), where=f"hub:{argument}")
     dataset = found[chosen]
+    rows = dataset_rows(
+        dataset,
+        part=f"hub:{argument} {chosen}",
+        identity=f"hub {argument} {chosen} {dataset._fingerprint}",
+    )
+    parts = [
+        rows.names
+        if part == chosen
+        else names_of_labels(
+            other.data.column,
+            types=dict(zip(other.data.schema.names, other.data.schema.types, strict=True)),
+            features=other.features.to_dict(),
+            part=f"hub:{argument} {part}",
+        )
+        for part, other in found.items()
+    ]
+    names = merge_names(parts)
+    rows.rename(names)
+    named = any(part.kind in ("declared", "texts") for part in parts)
+    return FoundImages(rows, canonical(chosen), names, named)
+
+
+def dataset_rows(dataset: Any, *, part: str, identity: str) -> TableRows:
+    """Rows of a `datasets.Dataset`, in its order.
+
+    Args:
+        dataset: the data set; a selection or another order of one is followed.
+        part: what messages call it.
+        identity: a text that tells its content, for the fingerprint.
+    """
+    if dataset._indices is not None:
+        dataset = dataset.flatten_indices()
     table = dataset.data
-    identity = f"hub {argument} {chosen} {dataset._fingerprint}"
-    rows = TableRows(
+    return TableRows(
         table.column,
         types=dict(zip(table.schema.names, table.schema.types, strict=True)),
         features=dataset.features.to_dict(),
-        parts=[(f"hub:{argument} {chosen}", dataset.num_rows)],
+        parts=[(part, dataset.num_rows)],
         digest=partial(str, hashlib.sha256(identity.encode()).hexdigest()),
     )
-    return rows, canonical(chosen), rows.class_names
 
 
 def _load(name: str, config: str | None) -> Any:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentsmooth.errors import ConfigurationError
+from latentsmooth.errors import ConfigurationError, ShapeError
+from latentsmooth.images.classes import UnknownClasses, match_classes
 from latentsmooth.images.decoding import Geometry, decode_rows
-from latentsmooth.images.rows import Rows
+from latentsmooth.images.given import given_dataset, given_files, given_tensors
+from latentsmooth.images.memory import FloatRows
+from latentsmooth.images.rows import FoundImages, Rows
+from latentsmooth.images.saying import say
 
 __all__ = ["ImageSet", "LabelledImage"]
 
@@ -60,9 +67,12 @@ class ImageSet:
         class_names: names of the classes, by label.
         geometry: how images are brought to one shape.
         indices: positions in the full split; all where ``None``.
+        named: whether class names were given, rather than made from labels that are numbers.
+        labels: (rows,) int64, in place of the rows' own.
+        left_out: names of what was left out, by the reason.
         notes: what a reader of the results should know of how the set was read.
         limit: how many images were asked for, all where ``None``.
-        stride: every how many-th image was taken.
+        stride: of which every ``stride``-th was taken first.
     """
 
     def __init__(
@@ -74,6 +84,9 @@ class ImageSet:
         class_names: Sequence[str],
         geometry: Geometry,
         indices: NDArray[np.int64] | None = None,
+        named: bool = True,
+        labels: NDArray[np.int64] | None = None,
+        left_out: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         notes: Sequence[str] = (),
         limit: int | None = None,
         stride: int = 1,
@@ -82,10 +95,13 @@ class ImageSet:
         self.split = split
         self.class_names = tuple(class_names)
         self.image_shape = geometry.image_shape
+        self.named = named
+        self.left_out = dict(left_out)
         self.notes = tuple(notes)
         self.limit, self.stride = limit, stride
         self._rows = rows
         self._geometry = geometry
+        self._labels = rows.labels if labels is None else labels
         self._indices = np.arange(len(rows), dtype=np.int64) if indices is None else indices
         self._pixels: Tensor | None = None
         self._fingerprint: str | None = None
@@ -106,17 +122,17 @@ class ImageSet:
     def __getitem__(self, position: int) -> LabelledImage:
         place = range(len(self))[position]
         index = int(self._indices[place])
-        label = int(self._rows.labels[index])
+        label = int(self._labels[index])
         if self._pixels is None:
             pixels = self._decode(self._indices[place : place + 1])[0]
         else:
             pixels = self._pixels[place]
         return LabelledImage(
-            image=pixels.to(torch.float32) / 255,
+            image=_in_unit_range(pixels),
             label=None if label < 0 else label,
             index=index,
             name=self._rows.name(index),
-            record_name=self._rows.name(index),
+            record_name=self._rows.record_name(index),
         )
 
     @property
@@ -132,7 +148,7 @@ class ImageSet:
     @property
     def labels(self) -> Tensor:
         """(images,) int64, -1 where the label is not known."""
-        return torch.from_numpy(self._rows.labels[self._indices])
+        return torch.from_numpy(self._labels[self._indices])
 
     @property
     def fingerprint(self) -> str:
@@ -143,7 +159,7 @@ class ImageSet:
         """
         if self._fingerprint is None:
             content = self._rows.fingerprint()
-            if self._geometry.resize:
+            if self._geometry.changes_pixels:
                 settled = f"{content} {self._geometry.describe()}"
                 content = hashlib.sha256(settled.encode()).hexdigest()
             self._fingerprint = content
@@ -172,8 +188,11 @@ class ImageSet:
         if self._pixels is None and self._fits():
             self._pixels = self._decode(self._indices)
         pixels = self._decode(which) if self._pixels is None else self._pixels[places]
-        images = pixels.to(torch.float32).div_(255)
-        return images, torch.from_numpy(self._rows.labels[which]), torch.from_numpy(which)
+        return (
+            _in_unit_range(pixels),
+            torch.from_numpy(self._labels[which]),
+            torch.from_numpy(which),
+        )
 
     def subset(self, *, limit: int | None = None, stride: int = 1) -> ImageSet:
         """Every ``stride``-th image, then the first ``limit`` of those; indices are kept.
@@ -182,24 +201,201 @@ class ImageSet:
             ConfigurationError: ``limit`` or ``stride`` is below 1.
         """
         check_selection(limit=limit, stride=stride)
-        part = ImageSet(
-            self._rows,
-            source=self.source,
-            split=self.split,
-            class_names=self.class_names,
-            geometry=self._geometry,
-            indices=self._indices[::stride][:limit],
-            notes=self.notes,
+        chosen = slice(None, None if limit is None else limit * stride, stride)
+        return self._part(
+            indices=self._indices[chosen],
+            pixels=None if self._pixels is None else self._pixels[chosen],
             limit=limit,
             stride=self.stride * stride,
         )
-        part._fingerprint = self._fingerprint
-        if self._pixels is not None:
-            part._pixels = self._pixels[::stride][:limit]
+
+    def matched(self, class_names: Sequence[str], unknown: UnknownClasses = "refuse") -> ImageSet:
+        """The same images, with labels counted as a classifier with these class names counts them.
+
+        See `classes.match_classes`; what the user should know of it is said and noted.
+
+        Raises:
+            ConfigurationError: images of a class that the classifier does not know, where these
+                are refused; or no class in common.
+        """
+        mapping = match_classes(
+            self.class_names,
+            class_names,
+            named=self.named,
+            present=self._labels[self._indices],
+            source=self.source,
+            unknown=unknown,
+        )
+        if self.class_names == tuple(class_names) or not self.class_names:
+            return self
+        say(self.source, mapping.notes)
+        return self._part(
+            pixels=self._pixels,
+            labels=mapping.apply(self._labels),
+            class_names=class_names,
+            named=True,
+            notes=(*self.notes, *mapping.notes),
+        )
+
+    def noting(self, note: str | None) -> ImageSet:
+        """The same set with one more note, which is said; itself where there is none."""
+        if note is None:
+            return self
+        say(self.source, [note])
+        return self._part(pixels=self._pixels, notes=(*self.notes, note))
+
+    def with_channels(self, channels: int) -> ImageSet:
+        """The same images as gray (1) or RGB (3), converted as single files are; said, and noted.
+
+        Raises:
+            ShapeError: another number of channels.
+        """
+        if channels not in (1, 3):
+            raise ShapeError(f"channels is {channels}; expected 1 or 3")
+        if channels == self.image_shape[0]:
+            return self
+        note = "colours become gray" if channels == 1 else "gray images become RGB"
+        note += ", as the classifier takes them; certificates are about the converted images"
+        say(self.source, [note])
+        return self._part(
+            geometry=replace(
+                self._geometry, image_shape=(channels, *self.image_shape[1:]), converted=True
+            ),
+            pixels=None,
+            notes=(*self.notes, note),
+        )
+
+    @classmethod
+    def from_found(cls, found: FoundImages, geometry: Geometry, *, source: str) -> ImageSet:
+        """A set of what reading a source gave; what the user should know of it is said."""
+        say(source, found.notes)
+        return cls(
+            found.rows,
+            source=source,
+            split=found.split,
+            class_names=found.class_names,
+            geometry=geometry,
+            named=found.named,
+            left_out=found.left_out,
+            notes=found.notes,
+        )
+
+    @classmethod
+    def from_tensors(
+        cls,
+        images: Tensor | NDArray[Any],
+        labels: Tensor | NDArray[Any] | Sequence[int | None] | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        source: str = "tensors",
+        split: str = "all",
+    ) -> ImageSet:
+        """A set of images in memory.
+
+        Args:
+            images: (images, 1 or 3, height, width) uint8, or floats in [0, 1], which are kept.
+            labels: (images,) whole numbers; -1 or ``None`` where not known.
+            class_names: by label; numerals where ``None``.
+            source: what messages and logs call the set.
+            split: the split that these are.
+
+        Raises:
+            ShapeError: another shape, or not one label an image.
+            DataError: no images, another dtype, floats outside [0, 1], or a label out of range.
+        """
+        found = given_tensors(images, labels, class_names, source=source, split=split)
+        return cls.from_found(*found, source=source)
+
+    @classmethod
+    def from_files(
+        cls,
+        paths: Sequence[str | Path],
+        labels: Sequence[int | None] | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        image_size: int | None = None,
+        source: str = "files",
+    ) -> ImageSet:
+        """A set of image files.
+
+        Args:
+            paths: the files.
+            labels: (files,) whole numbers; -1 or ``None`` where not known.
+            class_names: by label; numerals where ``None``.
+            image_size: height and width to resize to (shorter side, then the centre), in pixels.
+            source: what messages and logs call the set.
+
+        Raises:
+            ShapeError: not one label a file.
+            DataError: no files, one is missing or no image, sizes differ while ``image_size`` is
+                ``None``, or a label is out of range.
+        """
+        found = given_files(paths, labels, class_names, image_size=image_size, source=source)
+        return cls.from_found(*found, source=source)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Any,
+        *,
+        class_names: Sequence[str] | None = None,
+        image_size: int | None = None,
+        source: str | None = None,
+        split: str = "all",
+    ) -> ImageSet:
+        """A set of a PyTorch data set's items, or of a Hugging Face ``datasets.Dataset``.
+
+        A PyTorch data set is anything with a length whose items are images, or pairs of an image
+        and its label; all are read now and kept in memory. An image is a PIL image, an array, or a
+        tensor (channels, height, width); arrays and tensors are uint8, or floats in [0, 1].
+
+        Args:
+            dataset: the data set; ``classes`` that it has are its class names.
+            class_names: by label, in place of the data set's own.
+            image_size: height and width to resize to, in pixels; not for floats.
+            source: what messages and logs call the set; its class where ``None``.
+            split: the split that these are.
+
+        Raises:
+            DataError: an item that cannot be used, or a label out of range.
+            ShapeError: float images of several shapes.
+        """
+        name = source or f"dataset:{type(dataset).__name__}"
+        found = given_dataset(dataset, class_names, image_size=image_size, source=name, split=split)
+        return cls.from_found(*found, source=name)
+
+    def _part(self, *, pixels: Tensor | None, **changes: Any) -> ImageSet:
+        """The same set, but for some of its arguments."""
+        settings: dict[str, Any] = {
+            "source": self.source,
+            "split": self.split,
+            "class_names": self.class_names,
+            "geometry": self._geometry,
+            "indices": self._indices,
+            "named": self.named,
+            "labels": self._labels,
+            "left_out": self.left_out,
+            "notes": self.notes,
+            "limit": self.limit,
+            "stride": self.stride,
+        }
+        part = ImageSet(self._rows, **{**settings, **changes})
+        if part._geometry is self._geometry:
+            part._fingerprint = self._fingerprint
+        part._pixels = pixels
         return part
 
     def _fits(self) -> bool:
         return len(self) * int(np.prod(self.image_shape)) <= CACHE_BYTES
 
     def _decode(self, which: NDArray[np.int64]) -> Tensor:
+        if isinstance(self._rows, FloatRows):
+            return self._rows.batch(which, self.image_shape[0])
         return torch.from_numpy(decode_rows(self._rows, which, self._geometry))
+
+
+def _in_unit_range(pixels: Tensor) -> Tensor:
+    """Bytes as floats in [0, 1]; floats as they are, copied."""
+    if pixels.dtype == torch.uint8:
+        return pixels.to(torch.float32).div_(255)
+    return pixels.clone()

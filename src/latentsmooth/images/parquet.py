@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from latentsmooth.errors import DataError
 from latentsmooth.files import is_file
+from latentsmooth.images.classes import PartNames
+from latentsmooth.images.content import HEAD, LFS_CAUSE, is_lfs_pointer
 from latentsmooth.images.rows import file_digest, read_file
-from latentsmooth.images.tables import MAX_ROWS, TableRows, features_of
+from latentsmooth.images.tables import MAX_ROWS, TableRows, features_of, names_of_labels
 
-__all__ = ["parquet_rows"]
+__all__ = ["parquet_names", "parquet_rows"]
 
 IN_MEMORY_BYTES = 2**30
 MAX_UNPACKED_BYTES = 2**32
@@ -41,6 +44,23 @@ def parquet_rows(paths: Sequence[Path]) -> TableRows:
     if sum(path.stat().st_size for path in paths) > IN_MEMORY_BYTES:
         return _mapped_rows(paths)
     return _loaded_rows(paths)
+
+
+def parquet_names(path: Path) -> PartNames:
+    """The classes that a Parquet file knows of; its images are not read.
+
+    Raises:
+        DataError: missing, not Parquet, or its label column cannot be read.
+    """
+    if not is_file(path):
+        raise DataError(f"no such file: {path}; expected a Parquet file")
+    schema, rows = _outline(path, path)
+    return names_of_labels(
+        partial(_column, [path], [path], [rows]),
+        types=dict(zip(schema.names, schema.types, strict=True)),
+        features=features_of(schema),
+        part=str(path),
+    )
 
 
 def _loaded_rows(paths: Sequence[Path]) -> TableRows:
@@ -74,6 +94,9 @@ def _outline(path: Path, source: Any) -> tuple[Any, int]:
             schema, rows = file.schema_arrow, file.metadata.num_rows
             names = schema.names
     except (pa.ArrowException, *_DAMAGE) as error:
+        with suppress(OSError), path.open("rb") as stream:
+            if is_lfs_pointer(stream.read(HEAD)):
+                raise DataError(f"{path}: {LFS_CAUSE}") from error
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -84,7 +107,7 @@ def _outline(path: Path, source: Any) -> tuple[Any, int]:
 
 
 def _column(
-    paths: Sequence[Path], contents: Sequence[bytes], counts: Sequence[int], name: str
+    paths: Sequence[Path], contents: Sequence[bytes | Path], counts: Sequence[int], name: str
 ) -> Any:
     """One column of all files, a chunk for each row group."""
     import pyarrow as pa
@@ -108,17 +131,20 @@ def _column(
     return pa.chunked_array(chunks)
 
 
-def _chunks(path: Path, content: bytes, name: str) -> Iterator[Any]:
+def _chunks(path: Path, content: bytes | Path, name: str) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(io.BytesIO(content)) as file:
+    def source() -> Any:
+        return io.BytesIO(content) if isinstance(content, bytes) else content
+
+    with pq.ParquetFile(source()) as file:
         groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
         parts = [group.column(place) for group in groups for place in range(group.num_columns)]
     parts = [part for part in parts if f"{part.path_in_schema}.".startswith(f"{name}.")]
     _check_size(path, name, sum(part.total_uncompressed_size for part in parts))
     # As dictionaries: a value that all rows share is then not copied for each of them.
     packed = {part.path_in_schema for part in parts if part.physical_type == "BYTE_ARRAY"}
-    with pq.ParquetFile(io.BytesIO(content), read_dictionary=sorted(packed)) as file:
+    with pq.ParquetFile(source(), read_dictionary=sorted(packed)) as file:
         for group in range(file.metadata.num_row_groups):
             for chunk in file.read_row_group(group, columns=[name]).column(name).chunks:
                 chunk.validate(full=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentsmooth.errors import DataError
+from latentsmooth.images.content import LFS_CAUSE, is_lfs_pointer
+from latentsmooth.images.walk import printable
 
-__all__ = ["ArrayRows", "FileRows", "Payload", "Rows", "file_digest"]
+__all__ = ["ArrayRows", "FileRows", "FoundImages", "Payload", "Rows", "file_digest"]
 
+LONGEST_RECORD = 500
+"""Characters of the name by which a log calls an image."""
 MAX_FILE_BYTES = 2**28
 """Of one image file: the largest that is decoded takes less in any format."""
 Payload = bytes | NDArray[np.uint8]
@@ -35,6 +40,10 @@ class Rows(Protocol):
         """What an error message calls the row."""
         ...
 
+    def record_name(self, row: int) -> str:
+        """The same without the folders that the set lies in, for logs that travel."""
+        ...
+
     def read(self, row: int) -> Payload:
         """The row's encoded image; raises :class:`DataError` where there is none."""
         ...
@@ -42,6 +51,27 @@ class Rows(Protocol):
     def fingerprint(self) -> str:
         """sha256, hexadecimal, over the content of the whole split."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImages:
+    """What reading a source gave.
+
+    Attributes:
+        rows: one split's images and labels.
+        split: its canonical name, or "all" where the source has none.
+        class_names: of the whole set, by label.
+        named: whether they were given, rather than made from labels that are numbers.
+        notes: what a user may not expect of how it was read.
+        left_out: names of what was left out, by the reason.
+    """
+
+    rows: Rows
+    split: str
+    class_names: tuple[str, ...]
+    named: bool
+    notes: tuple[str, ...] = ()
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class ArrayRows:
@@ -68,6 +98,10 @@ class ArrayRows:
     def name(self, row: int) -> str:
         """File and row."""
         return f"{self._file} row {row}"
+
+    def record_name(self, row: int) -> str:
+        """Row of the file, its folder left out."""
+        return printable(f"{Path(self._file).name} row {row}", most=LONGEST_RECORD)
 
     def read(self, row: int) -> Payload:
         """(height, width) uint8."""
@@ -102,6 +136,10 @@ class FileRows:
         """Path of the file."""
         return str(self.paths[row])
 
+    def record_name(self, row: int) -> str:
+        """Path of the file below the root."""
+        return printable(self._relative(self.paths[row]), most=LONGEST_RECORD)
+
     def read(self, row: int) -> Payload:
         """Bytes of the file."""
         return read_file(self.paths[row])
@@ -110,10 +148,18 @@ class FileRows:
         """Sha256 over every file's name, relative to the root, label and bytes."""
         digest = hashlib.sha256()
         for path, label in zip(self.paths, self.labels.tolist(), strict=True):
-            name = path.name if self._root is None else path.relative_to(self._root).as_posix()
+            name = self._relative(path)
             digest.update(f"{name}\0{label}\0".encode("utf-8", "surrogateescape"))
             digest.update(hashlib.sha256(read_file(path)).digest())
         return digest.hexdigest()
+
+    def _relative(self, path: Path) -> str:
+        if self._root is None:
+            return path.name
+        try:
+            return path.relative_to(self._root).as_posix()
+        except ValueError:  # a table may list files beside its own folder
+            return Path(os.path.relpath(path, self._root)).as_posix()
 
 
 def read_file(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
@@ -130,6 +176,8 @@ def read_file(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
         raise DataError(f"cannot read image file {path}: {error.strerror or error}") from error
     if content is None:
         raise DataError(f"{path}: refused, more than {limit:,} bytes")
+    if is_lfs_pointer(content):
+        raise DataError(f"{path}: {LFS_CAUSE}")
     return content
 
 

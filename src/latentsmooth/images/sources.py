@@ -10,29 +10,30 @@ from pathlib import Path
 import numpy as np
 
 from latentsmooth.errors import ConfigurationError, DataError
-from latentsmooth.files import is_file, is_folder
+from latentsmooth.files import is_file, is_folder, user_path
 from latentsmooth.images.decoding import MAX_SIDE, Geometry, survey
 from latentsmooth.images.fashion import fashion_rows
-from latentsmooth.images.folders import folder_rows
-from latentsmooth.images.hub import hub_rows, looks_like_hub_name
+from latentsmooth.images.folders import folder_images, tree_images
+from latentsmooth.images.given import check_image_size
+from latentsmooth.images.hub import hub_images, looks_like_hub_name
 from latentsmooth.images.image_set import ImageSet, check_selection
-from latentsmooth.images.parquet import parquet_rows
-from latentsmooth.images.rows import FileRows, Rows
-from latentsmooth.images.splits import choose_files
+from latentsmooth.images.listed import listed_images
+from latentsmooth.images.rows import FileRows, FoundImages
+from latentsmooth.images.selection import limit_note
+from latentsmooth.images.table_sets import parquet_images
+from latentsmooth.images.walk import LeftOut, printable, walk
 
 __all__ = ["list_sources", "load_image_files", "load_images"]
 
 MAX_CLASS_NAME = 1000
 _EMBEDDED = Path(__file__).parent / "data"
-_Found = tuple[Rows, str, tuple[str, ...]]
-"""Rows, the split they are from, class names."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
     usage: str
     sentence: str
-    find: Callable[[str, str], _Found]
+    find: Callable[[str, str], FoundImages]
     argument: str = "none"
     image_size: int | None = None
     zoom: float = 1.0
@@ -46,16 +47,20 @@ def load_images(
     stride: int = 1,
     image_size: int | None = None,
 ) -> ImageSet:
-    """Labelled images of a named set, a folder, Parquet files or a data set on the hub.
+    """Labelled images of a named set, a folder, a table of files, Parquet files or the hub.
 
     The set is RGB when any of 64 evenly spread images is in colour, and has one channel only
     when every image is gray. A "test" split that does not exist falls back to "validation";
     ``ImageSet.split`` says which it is. Of ``imagenet``, "test" is the validation split wherever
-    there is one, since the test labels are withheld.
+    there is one, since the test labels are withheld. What a result may depend on and no error
+    stops (files left out, sets without splits) is logged as a warning and kept in
+    ``ImageSet.notes``.
 
     Args:
-        source: one of the forms that :func:`list_sources` lists.
-        split: "train", "test" or "validation" ("val"); on the hub any split of the data set.
+        source: one of the forms that :func:`list_sources` lists, or the path of a folder, of a
+            Parquet file or of a table (``.csv``, ``.tsv``, ``.jsonl``).
+        split: "train", "test" or "validation", in any usual spelling; on the hub any split of the
+            data set.
         limit: how many images to keep, after ``stride``.
         stride: keep every ``stride``-th image.
         image_size: height and width to resize to (shorter side, then the centre), in pixels;
@@ -69,25 +74,38 @@ def load_images(
     ImageSet('fashion-mini', split='test', 3 images of 1x28x28, 10 classes)
     """
     check_selection(limit=limit, stride=stride)
-    if image_size is not None and not 1 <= image_size <= MAX_SIDE:
-        raise ConfigurationError(f"image_size is {image_size}; expected from 1 to {MAX_SIDE}")
+    check_image_size(image_size)
+    kind, argument = _parsed(source)
+    found = kind.find(argument, split)
+    _check_names(found.class_names, source)
+    size = image_size or kind.image_size
+    geometry = Geometry(
+        survey(found.rows, image_size=size), resize=size is not None, zoom=kind.zoom
+    )
+    whole = ImageSet.from_found(found, geometry, source=source)
+    chosen = whole.subset(limit=limit, stride=stride)
+    return chosen.noting(limit_note(whole, chosen))
+
+
+def _parsed(source: str) -> tuple[_Source, str]:
+    """The kind of a source, and what stands behind its name, the home folder written out."""
     name, _, argument = source.partition(":")
     kind = _SOURCES.get(name)
     if kind is None:
+        place = str(user_path(source))
+        if is_folder(place) or is_file(place):
+            return _PATH, place
         usages = ", ".join(known.usage for known in _SOURCES.values())
-        raise ConfigurationError(f"unknown source {source!r}; expected one of {usages}")
+        hint = f"; there is no such file or folder, and on the hub it is hub:{source}"
+        raise ConfigurationError(
+            f"unknown source {source!r}; expected one of {usages}, or a path"
+            + (hint if looks_like_hub_name(source) else "")
+        )
     if kind.argument == "required" and not argument:
         raise ConfigurationError(f"source {source!r} names no place; expected {kind.usage}")
     if kind.argument == "none" and argument:
         raise ConfigurationError(f"source {source!r}: expected plain {kind.usage}")
-    rows, found_split, class_names = kind.find(argument, split)
-    _check_names(class_names, source)
-    size = image_size or kind.image_size
-    geometry = Geometry(survey(rows, image_size=size), resize=size is not None, zoom=kind.zoom)
-    images = ImageSet(
-        rows, source=source, split=found_split, class_names=class_names, geometry=geometry
-    )
-    return images.subset(limit=limit, stride=stride)
+    return kind, argument
 
 
 def _check_names(class_names: Sequence[str], source: str) -> None:
@@ -122,7 +140,7 @@ def load_image_files(paths: Sequence[str | Path], *, image_shape: tuple[int, int
         )
     if max(image_shape) > MAX_SIDE:
         raise ConfigurationError(f"image_shape is {image_shape}; expected sides up to {MAX_SIDE}")
-    files = [Path(path) for path in paths]
+    files = [user_path(path) for path in paths]
     if not files:
         raise DataError("no image files were given; expected at least one")
     for file in files:
@@ -137,51 +155,84 @@ def list_sources() -> dict[str, str]:
     """How each source is written, and a sentence on it.
 
     >>> sorted(list_sources())[:2]
-    ['cifar10[:FOLDER|HUB_NAME]', 'fashion-mini']
+    ['cifar10[:FOLDER|HUB_NAME]', 'csv:FILE[,FILE...]']
     """
     return {source.usage: source.sentence for source in _SOURCES.values()}
 
 
-def _mini(_: str, split: str) -> _Found:
-    return _parquet_files(sorted(_EMBEDDED.glob("*.parquet")), split)
+def _mini(_: str, split: str) -> FoundImages:
+    return parquet_images(sorted(_EMBEDDED.glob("*.parquet")), split)
 
 
-def _fashion(argument: str, split: str) -> _Found:
-    return fashion_rows(argument or None, split)
+def _fashion(argument: str, split: str) -> FoundImages:
+    return fashion_rows(str(user_path(argument)) if argument else None, split)
 
 
-def _parquet(argument: str, split: str) -> _Found:
-    return _parquet_files([Path(part) for part in argument.split(",") if part], split)
+def _paths(argument: str) -> list[Path]:
+    return [user_path(part) for part in argument.split(",") if part]
 
 
-def _parquet_files(paths: Sequence[Path], split: str) -> _Found:
-    chosen, found = choose_files(paths, split)
-    rows = parquet_rows(chosen)
-    return rows, found, rows.class_names
+def _parquet(argument: str, split: str) -> FoundImages:
+    return parquet_images(_paths(argument), split)
 
 
-def _folder(argument: str, split: str) -> _Found:
-    return folder_rows(Path(argument), split)
+def _csv(argument: str, split: str) -> FoundImages:
+    return listed_images(_paths(argument), split)
 
 
-def _hub(argument: str, split: str) -> _Found:
-    return hub_rows(argument, split)
+def _folder(argument: str, split: str) -> FoundImages:
+    return folder_images(user_path(argument), split)
 
 
-def _local_or_hub(default: str) -> Callable[[str, str], _Found]:
-    def find(argument: str, split: str) -> _Found:
-        place = Path(argument or default)
+def _place(argument: str, split: str) -> FoundImages:
+    """A path of any kind."""
+    place = Path(argument)
+    if is_folder(place):
+        return _any_folder(place, split)
+    suffix = place.suffix.lower()
+    if suffix in (".csv", ".tsv", ".jsonl", ".ndjson"):
+        return listed_images([place], split)
+    if suffix in (".parquet", ".pq"):
+        return parquet_images([place], split)
+    raise DataError(
+        f"{place} is no data set; expected a folder, a Parquet file, or a table of paths and "
+        "labels (.csv, .tsv, .jsonl)"
+    )
+
+
+def _any_folder(place: Path, split: str) -> FoundImages:
+    """A folder of Parquet files or one of images."""
+    left_out = LeftOut()
+    tree = walk(place, left_out)
+    tables = sorted(
+        Path(folder.join(name))
+        for folder, name in tree.all_files()
+        if name.lower().endswith((".parquet", ".pq")) and name != "metadata.parquet"
+    )
+    if not tables:
+        return tree_images(tree, split, left_out)
+    if tree.holds_images:
+        raise DataError(
+            f"{printable(str(place))} holds image files and Parquet files such as "
+            f"{printable(tables[0].name)}; expected one kind, so name them: imagefolder:{place} or "
+            "parquet:FILE,FILE"
+        )
+    return parquet_images(tables, split, root=place, notes=left_out.notes())
+
+
+def _local_or_hub(default: str) -> Callable[[str, str], FoundImages]:
+    def find(argument: str, split: str) -> FoundImages:
+        place = user_path(argument or default)
         if is_file(place):
-            return _parquet_files([place], split)
+            return parquet_images([place], split)
         if argument and is_folder(place):
-            files = sorted(place.rglob("*.parquet"))
-            return _parquet_files(files, split) if files else folder_rows(place, split)
+            return _any_folder(place, split)
         if not looks_like_hub_name(argument or default):
             raise DataError(
                 f"no such folder: {place}; expected a folder of Parquet files or class folders, or "
                 f"a name on the hub such as {default}"
             )
-        return hub_rows(argument or default, split)
+        return hub_images(argument or default, split)
 
     return find
 
@@ -189,13 +240,15 @@ def _local_or_hub(default: str) -> Callable[[str, str], _Found]:
 _find_imagenet = _local_or_hub("ILSVRC/imagenet-1k")
 
 
-def _imagenet(argument: str, split: str) -> _Found:
+def _imagenet(argument: str, split: str) -> FoundImages:
     """ImageNet withholds its test labels, so "test" is validation where there is one."""
     if split == "test":
         with suppress(ConfigurationError):
             return _find_imagenet(argument, "validation")
     return _find_imagenet(argument, split)
 
+
+_PATH = _Source("PATH", "a folder, a Parquet file or a table of paths and labels", _place)
 
 _SOURCES: dict[str, _Source] = {
     "fashion-mini": _Source(
@@ -225,22 +278,30 @@ _SOURCES: dict[str, _Source] = {
         image_size=224,
         zoom=256 / 224,
     ),
-    "parquet": _Source(
-        "parquet:FILE[,FILE...]",
-        "Parquet files with an image and a label column; file names choose the split",
-        _parquet,
-        argument="required",
-    ),
     "imagefolder": _Source(
         "imagefolder:DIR",
         "a folder of images for each class, under train, test, ... folders or without them",
         _folder,
         argument="required",
     ),
+    "csv": _Source(
+        "csv:FILE[,FILE...]",
+        "tables (CSV, TSV, JSON Lines) of image paths and labels; a split column or file names "
+        "choose the split",
+        _csv,
+        argument="required",
+    ),
+    "parquet": _Source(
+        "parquet:FILE[,FILE...]",
+        "Parquet files with an image and a label column; names of files or folders choose the "
+        "split",
+        _parquet,
+        argument="required",
+    ),
     "hub": _Source(
         "hub:NAME[:CONFIG]",
         "a data set on the Hugging Face hub with an image and a label column",
-        _hub,
+        hub_images,
         argument="required",
     ),
 }

@@ -1,30 +1,72 @@
-"""Names of splits, and which files or folders hold one."""
+"""Names of splits, and which of them a file, a folder or a user speaks of."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable
 
 from latentsmooth.errors import ConfigurationError, DataError
 
-__all__ = ["SPLITS", "UNDIVIDED", "choose_files", "choose_split", "split_in_name"]
+__all__ = [
+    "SPLITS",
+    "UNDIVIDED",
+    "canonical",
+    "check_split",
+    "choose_split",
+    "exact_split",
+    "split_in_name",
+    "splits_in_name",
+]
 
 UNDIVIDED = "all"
 """What the split of a source without splits is called, whichever was asked for."""
 
 SPLITS = ("train", "test", "validation")
-_ALIASES = {"val": "validation", "valid": "validation", "dev": "validation"}
-_WORD = re.compile(r"(?:^|[^a-z])(train|test|validation|valid|val|dev)(?=$|[^a-z])")
+_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev"), "validation"),
+}
+_ENDINGS = ("", "set", "sets", "data", "dataset", "images", "imgs", "split")
+_GLUED = {word + ending: split for word, split in _WORDS.items() for ending in _ENDINGS}
+"""Words that stand for a split, also where their noun is written onto them: ``trainset``."""
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_PARTITION = re.compile(r"(?:split|subset|partition)=(.*)", re.IGNORECASE | re.DOTALL)
 
 
 def canonical(split: str) -> str:
-    """One name for the spellings of a split.
+    """One name for the spellings of a split; a name that is none stays as it is.
 
-    >>> canonical("val"), canonical("train")
-    ('validation', 'train')
+    >>> canonical("val"), canonical("Training"), canonical("extra")
+    ('validation', 'train', 'extra')
     """
-    return _ALIASES.get(split, split)
+    return _WORDS.get(split.lower(), split)
+
+
+def exact_split(name: str) -> str | None:
+    """The split that a folder stands for, where its name says that and nothing else.
+
+    Digits and punctuation do not count, nor the key of a partition.
+
+    >>> exact_split("Testing"), exact_split("train2017"), exact_split("split=val")
+    ('test', 'train', 'validation')
+    >>> exact_split("train station"), exact_split("cat")
+    (None, None)
+    """
+    partition = _PARTITION.fullmatch(name)
+    words = _LETTERS.findall((partition[1] if partition else name).lower())
+    return _GLUED.get(words[0]) if len(words) == 1 else None
+
+
+def splits_in_name(name: str) -> set[str]:
+    """The splits that any word of a name stands for.
+
+    >>> sorted(splits_in_name("seg_train")), sorted(splits_in_name("trainTestData"))
+    (['train'], ['test', 'train'])
+    """
+    words = _LETTERS.findall(_HUMP.sub("_", name).lower())
+    return {_GLUED[word] for word in words if word in _GLUED}
 
 
 def split_in_name(name: str) -> str | None:
@@ -36,7 +78,7 @@ def split_in_name(name: str) -> str | None:
     Raises:
         DataError: the name speaks of several.
     """
-    found = {canonical(word) for word in _WORD.findall(name.lower())}
+    found = splits_in_name(name)
     if len(found) > 1:
         raise DataError(f"file name {name!r} names several splits: {', '.join(sorted(found))}")
     return found.pop() if found else None
@@ -45,17 +87,31 @@ def split_in_name(name: str) -> str | None:
 def choose_split(wanted: str, available: Collection[str], *, where: str) -> str:
     """The available split that answers to ``wanted``; "test" falls back to "validation".
 
+    A name that is there as it was asked for goes before other spellings of it.
+
     Raises:
         ConfigurationError: there is none; lists those there are.
+        DataError: two names stand for the split.
 
     >>> choose_split("test", ["train", "val"], where="here")
     'val'
     """
-    names = {canonical(name): name for name in available}
-    for split in (canonical(wanted), *(("validation",) if wanted == "test" else ())):
-        if split in names:
-            return names[split]
-    raise ConfigurationError(f"{where}: no split {wanted!r}; there is {', '.join(available)}")
+    if wanted in available:
+        return wanted
+    for split in (canonical(wanted), *(("validation",) if canonical(wanted) == "test" else ())):
+        names = [name for name in available if canonical(name) == split]
+        if len(names) > 1:
+            raise DataError(
+                f"{where}: {' and '.join(names)} both stand for the {split} split; ask for one of "
+                "them by its own name"
+            )
+        if names:
+            return names[0]
+    raise ConfigurationError(f"{where}: no split {wanted!r}; there is {_listed(available)}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def check_split(split: str) -> str:
@@ -67,30 +123,3 @@ def check_split(split: str) -> str:
     if canonical(split) not in SPLITS:
         raise ConfigurationError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     return canonical(split)
-
-
-def choose_files(paths: Sequence[Path], split: str) -> tuple[list[Path], str]:
-    """The files that hold a split, and which split they hold.
-
-    Where file names contain split names (train, test, validation, val, ...) those decide;
-    where none does, all files answer to any split, and the split is called "all".
-
-    Raises:
-        ConfigurationError: unknown split, or one that no file holds.
-        DataError: no files, or some name a split and some do not.
-    """
-    check_split(split)
-    if not paths:
-        raise DataError("no Parquet files were given; expected at least one")
-    splits = [split_in_name(path.stem) for path in paths]
-    if not any(splits):
-        return list(paths), UNDIVIDED
-    if None in splits:
-        raise DataError(
-            f"{paths[splits.index(None)]}: its name has no split (train, test, ...), while "
-            f"{next(path for path, found in zip(paths, splits, strict=True) if found)} has one"
-        )
-    available = sorted({found for found in splits if found})
-    chosen = choose_split(split, available, where=", ".join(path.name for path in paths[:4]))
-    files = [path for path, found in zip(paths, splits, strict=True) if found == chosen]
-    return files, chosen

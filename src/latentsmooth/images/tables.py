@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentsmooth.errors import DataError
-from latentsmooth.images.rows import Payload, checked_labels
+from latentsmooth.images.classes import ClassMapping, PartNames
+from latentsmooth.images.rows import LONGEST_RECORD, Payload, checked_labels
+from latentsmooth.images.walk import printable
 
-__all__ = ["MAX_CLASSES", "MAX_ROWS", "TableRows", "features_of"]
+__all__ = ["MAX_CLASSES", "MAX_ROWS", "TableRows", "features_of", "names_of_labels"]
 
 MAX_CLASSES = 1_000_000
 MAX_ROWS = 2**24
@@ -67,19 +70,43 @@ class TableRows:
         self._has_paths = fields.count("path") == 1 and _is(types[image].field("path").type, _TEXT)
         label = _label_column(types, features, where)
         self.labels = np.full(len(self), -1, dtype=np.int64)
+        self.names = PartNames(where, (), "none")
         self.class_names: tuple[str, ...] = ()
         if label is not None:
             names = _declared_names(features, label)
             _check_label_type(types[label], label, where)
-            self.class_names, values = _labels(column(label), names, label, where)
-            self.labels = checked_labels(values, self.class_names, self)
+            values_of_column = column(label)
+            found, values = _labels(values_of_column, names, label, where)
+            self.labels = checked_labels(values, found, self)
+            self.names = PartNames(where, found, _kind_of_names(names, values_of_column))
+            self.class_names = found
+
+    def rename(self, names: tuple[str, ...]) -> None:
+        """Count labels by the class names of a whole set, of which this is a part."""
+        if self.names.kind in ("declared", "texts") and names != self.names.names:
+            order = {name: label for label, name in enumerate(names)}
+            places = np.array([order[name] for name in self.names.names], dtype=np.int64)
+            self.labels = ClassMapping(places).apply(self.labels)
+        self.class_names = names
 
     def __len__(self) -> int:
         return self._ends[-1]
 
     def name(self, row: int) -> str:
         """File and row within it, with the image's own path where the table has one."""
-        part = bisect_right(self._ends, row)
+        return self._named(row, self._parts[self._part_of(row)])
+
+    def record_name(self, row: int) -> str:
+        """The same without the folders that the file lies in."""
+        part = self._parts[self._part_of(row)]
+        short = part if part.startswith("hub:") else os.path.basename(part)  # noqa: PTH119
+        return printable(self._named(row, short), most=LONGEST_RECORD)
+
+    def _part_of(self, row: int) -> int:
+        return bisect_right(self._ends, row)
+
+    def _named(self, row: int, place: str) -> str:
+        part = self._part_of(row)
         start = self._ends[part - 1] if part else 0
         path = None
         if self._has_paths:
@@ -87,7 +114,7 @@ class TableRows:
                 path = self._field(row, "path")
             except ValueError:  # not UTF-8
                 path = "path unreadable"
-        return f"{self._parts[part]} row {row - start}" + (f" ({path[:200]})" if path else "")
+        return f"{place} row {row - start}" + (f" ({path[:200]})" if path else "")
 
     def read(self, row: int) -> Payload:
         """Bytes of the encoded image, from the table or from the file it names."""
@@ -112,6 +139,43 @@ class TableRows:
     def fingerprint(self) -> str:
         """Digest that the source gives: of files, sha256 over their bytes one after another."""
         return self._digest()
+
+
+def names_of_labels(
+    column: Callable[[str], Any],
+    *,
+    types: dict[str, Any],
+    features: dict[str, Any],
+    part: str,
+) -> PartNames:
+    """The classes of a part of a set, found without reading its images.
+
+    Labels themselves are read only where no names are declared. A part without a label column,
+    as test sets often are, knows of none.
+
+    Raises:
+        DataError: the label column cannot be read.
+    """
+    try:
+        label = _label_column(types, features, part)
+    except DataError:
+        label = None
+    if label is None:
+        return PartNames(part, (), "none")
+    declared = _declared_names(features, label)
+    if declared is not None:
+        return PartNames(part, declared, "declared")
+    _check_label_type(types[label], label, part)
+    values = column(label)
+    return PartNames(part, _labels(values, None, label, part)[0], _kind_of_names(None, values))
+
+
+def _kind_of_names(
+    declared: tuple[str, ...] | None, column: Any
+) -> Literal["declared", "texts", "numbers"]:
+    if declared is not None:
+        return "declared"
+    return "texts" if _is(column.type, _TEXT) else "numbers"
 
 
 def _field_names(kind: Any) -> list[str]:

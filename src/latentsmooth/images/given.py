@@ -1,0 +1,115 @@
+"""Images that a program hands over: tensors, files, data sets of PyTorch and Hugging Face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentsmooth.errors import ConfigurationError, DataError, ShapeError
+from latentsmooth.images.content import image_fault
+from latentsmooth.images.decoding import MAX_SIDE, Geometry, survey
+from latentsmooth.images.hub import dataset_rows
+from latentsmooth.images.memory import FloatRows, collect_items, label_array, tensor_rows
+from latentsmooth.images.rows import FileRows, FoundImages, Rows, checked_labels
+
+__all__ = ["check_image_size", "given_dataset", "given_files", "given_tensors"]
+
+_Given = tuple[FoundImages, Geometry]
+
+
+def check_image_size(image_size: int | None) -> None:
+    """Raise :class:`ConfigurationError` unless a size to resize to is from 1 to `MAX_SIDE`."""
+    if image_size is not None and not 1 <= image_size <= MAX_SIDE:
+        raise ConfigurationError(f"image_size is {image_size}; expected from 1 to {MAX_SIDE}")
+
+
+def given_tensors(
+    images: Tensor | NDArray[Any],
+    labels: Any,
+    class_names: Sequence[str] | None,
+    *,
+    source: str,
+    split: str,
+) -> _Given:
+    """What `ImageSet.from_tensors` is made of."""
+    known = label_array(labels, len(images), source=source)
+    return _settled(
+        tensor_rows(images, known, source=source), class_names, split=split, image_size=None
+    )
+
+
+def given_files(
+    paths: Sequence[str | Path],
+    labels: Sequence[int | None] | None,
+    class_names: Sequence[str] | None,
+    *,
+    image_size: int | None,
+    source: str,
+) -> _Given:
+    """What `ImageSet.from_files` is made of."""
+    files = [Path(path).expanduser() for path in paths]
+    if not files:
+        raise DataError("no image files were given; expected at least one")
+    if labels is not None and len(labels) != len(files):
+        raise ShapeError(f"{source}: {len(files)} files and {len(labels)} labels; expected as many")
+    for file in files:
+        if fault := image_fault(str(file)):
+            raise DataError(f"{file}: {fault}; expected an image file")
+    rows = FileRows(files, label_array(labels, len(files), source=source), root=None)
+    return _settled(rows, class_names, split="all", image_size=image_size)
+
+
+def given_dataset(
+    dataset: Any,
+    class_names: Sequence[str] | None,
+    *,
+    image_size: int | None,
+    source: str,
+    split: str,
+) -> _Given:
+    """What `ImageSet.from_dataset` is made of."""
+    if type(dataset).__module__.partition(".")[0] != "datasets":
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise DataError(
+                f"{source}: expected a data set with a length and items; got "
+                f"{type(dataset).__name__}"
+            )
+        found = class_names if class_names is not None else getattr(dataset, "classes", None)
+        rows = collect_items(dataset, source=source)
+        return _settled(rows, found, split=split, image_size=image_size)
+    if not hasattr(dataset, "_fingerprint"):
+        raise DataError(
+            f"{source}: expected one split, a datasets.Dataset; got {type(dataset).__name__}"
+        )
+    table = dataset_rows(dataset, part=source, identity=f"dataset {dataset._fingerprint}")
+    if class_names is None and table.names.kind in ("declared", "texts"):
+        class_names = table.names.names
+    return _settled(table, class_names, split=split, image_size=image_size)
+
+
+def _settled(
+    rows: Rows, class_names: Sequence[str] | None, *, split: str, image_size: int | None
+) -> _Given:
+    check_image_size(image_size)
+    labels = rows.labels
+    if class_names is None:
+        names = tuple(map(str, range(int(np.max(labels, initial=-1)) + 1)))
+    else:
+        names = tuple(map(str, class_names))
+        if len(set(names)) < len(names):
+            raise ConfigurationError("two classes have the same name; expected different ones")
+    checked_labels(labels, names, rows)
+    if isinstance(rows, FloatRows):
+        if image_size is not None:
+            raise ConfigurationError("pixels of type float are not resized: resize them before")
+        _, channels, height, width = rows.pixels.shape
+        shape: tuple[int, int, int] = (channels, height, width)
+    else:
+        shape = survey(rows, image_size=image_size)
+    found = FoundImages(rows, split, names, named=class_names is not None)
+    return found, Geometry(shape, resize=image_size is not None)

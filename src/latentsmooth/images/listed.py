@@ -1,0 +1,129 @@
+"""Image files and labels that a table lists: `csv:FILE`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from latentsmooth.errors import DataError
+from latentsmooth.files import is_file
+from latentsmooth.images.classes import number_labels
+from latentsmooth.images.content import LFS_CAUSE, image_fault
+from latentsmooth.images.listings import Listing, read_listing
+from latentsmooth.images.rows import FileRows, FoundImages
+from latentsmooth.images.splits import UNDIVIDED, canonical, check_split, choose_split
+from latentsmooth.images.table_sets import files_by_split
+from latentsmooth.images.walk import LeftOut, printable
+
+__all__ = ["listed_images"]
+
+_Row = tuple[str, str | None, str]
+"""Path of an image, its label as text, its split."""
+
+
+def listed_images(files: Sequence[Path], split: str) -> FoundImages:
+    """One split of the images that tables list, with the labels they give.
+
+    A column ``split`` tells the splits, or else the names of the tables; where neither does, all
+    images answer to any. Paths are below the table's own folder, or, where the first is not there,
+    below the working folder. Class names are those of all rows, sorted; labels that are all whole
+    numbers are taken as numbers.
+
+    Raises:
+        ConfigurationError: unknown split, or one that is not there.
+        DataError: a table cannot be read, an image is of two splits or has two labels, or none of
+            those listed can be read.
+    """
+    check_split(split)
+    for file in files:
+        if not is_file(file):
+            raise DataError(f"no such file: {file}; expected a table of image paths and labels")
+    by_split = files_by_split(files, None)
+    listings = [
+        (read_listing(file), name) for name, members in by_split.items() for file in members
+    ]
+    rows = [row for listing, name in listings for row in _rows(listing, name)]
+    names, labels = _labels(rows, listings)
+    available = dict.fromkeys(row[2] for row in rows)
+    found = UNDIVIDED
+    if set(available) != {UNDIVIDED}:
+        found = choose_split(split, tuple(available), where=str(files[0]))
+    _check_once(rows)
+    left_out = LeftOut()
+    kept = _readable([row for row in rows if row[2] == found], files[0].parent, left_out)
+    if not kept:
+        said = "; ".join(left_out.notes())
+        raise DataError(f"{files[0]}: no image of split {found} can be read ({said})")
+    notes = left_out.notes()
+    if found == UNDIVIDED:
+        notes.append("no column and no table is named after a split: the same images answer to all")
+    if all(label is None for _, label, _ in kept):
+        notes.append(f"the images of split {found} are unlabelled")
+    return FoundImages(
+        rows=FileRows(
+            [Path(path) for path, _, _ in kept],
+            np.array([-1 if text is None else labels[text] for _, text, _ in kept], dtype=np.int64),
+            root=files[0].parent,
+        ),
+        split=canonical(found),
+        class_names=names,
+        named=not all(listing.numbered or listing.labels is None for listing, _ in listings),
+        notes=tuple(notes),
+        left_out=left_out.by_reason(),
+    )
+
+
+def _rows(listing: Listing, split: str) -> list[_Row]:
+    folder = listing.file.parent
+    first = listing.paths[0]
+    if not (folder / first).exists() and Path(first).exists():
+        folder = Path()
+    paths = listing.located(folder)
+    labels = listing.labels or (None,) * len(paths)
+    splits = [split] * len(paths)
+    if listing.splits is not None:
+        splits = [each or "" for each in listing.splits]
+        if "" in splits:
+            raise DataError(f"{listing.file} row {splits.index('')}: no split; others have one")
+    return list(zip(paths, labels, splits, strict=True))
+
+
+def _labels(
+    rows: Sequence[_Row], listings: Sequence[tuple[Listing, str]]
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    texts = {text for _, text, _ in rows if text is not None}
+    labelled = [listing for listing, _ in listings if listing.labels is not None]
+    if labelled and all(listing.numbered for listing in labelled):
+        return number_labels(texts)
+    names = tuple(sorted(texts))
+    return names, {name: label for label, name in enumerate(names)}
+
+
+def _check_once(rows: Sequence[_Row]) -> None:
+    seen: dict[str, _Row] = {}
+    for row in rows:
+        other = seen.setdefault(row[0], row)
+        if canonical(other[2]) != canonical(row[2]):
+            raise DataError(f"{printable(row[0])} is listed in two splits, {other[2]} and {row[2]}")
+        if other[1] != row[1]:
+            raise DataError(
+                f"{printable(row[0])} is listed with two labels, {other[1]!r} and {row[1]!r}"
+            )
+
+
+def _readable(rows: Sequence[_Row], root: Path, left_out: LeftOut) -> list[_Row]:
+    kept: dict[str, _Row] = {}
+    for row in rows:
+        shown = os.path.relpath(row[0], root)
+        if row[0] in kept:
+            left_out.add("listed again", shown)
+        elif (fault := image_fault(row[0])) == LFS_CAUSE:
+            raise DataError(f"{printable(row[0])}: {LFS_CAUSE}")
+        elif fault is not None:
+            left_out.add(fault, shown)
+        else:
+            kept[row[0]] = row
+    return list(kept.values())
