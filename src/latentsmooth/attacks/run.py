@@ -29,7 +29,7 @@ from latentsmooth.files import write_whole
 from latentsmooth.images import ImageSet
 from latentsmooth.machine import describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
-from latentsmooth.records import Manifest, check_fits, log_name, package_versions, read_log
+from latentsmooth.records import Manifest, fitted_images, log_name, package_versions, read_log
 from latentsmooth.records.run import engine_options
 from latentsmooth.smoothing import NOISE_DEFINITIONS
 
@@ -42,7 +42,7 @@ OnImages = Callable[[Sequence[AttackedCertificate], int], None]
 def attack_log(
     path: str | Path,
     classifier: LatentSmoothedClassifier,
-    images: ImageSet,
+    images: ImageSet | Any,
     settings: AttackSettings | None = None,
     *,
     limit: int | None = 200,
@@ -74,6 +74,8 @@ def attack_log(
     """
     chosen = settings or AttackSettings()
     manifest, certificates = read_log(path)
+    # Labels are the log's own.
+    images = fitted_images(classifier, images, "unlabelled")
     check_belongs(manifest, classifier, images)
     targets = _targets(certificates, images, limit=limit, stride=stride)
     check_targets(targets, num_classes=len(classifier.class_names))
@@ -111,9 +113,7 @@ def check_belongs(
 
     Raises:
         ConfigurationError: naming what differs.
-        ShapeError: where the images do not fit the classifier.
     """
-    check_fits(classifier, images)
     device = next((tensor.device.type for tensor in classifier.parameters()), "cpu")
     for what, theirs, ours in (
         ("classifier with hash", manifest.artifact_hash, classifier.fingerprint),

@@ -21,6 +21,7 @@ from latentsmooth.cli.arguments import (
     selected_images,
 )
 from latentsmooth.cli.progress import certification_progress
+from latentsmooth.images import UnknownClasses
 from latentsmooth.records import certify_to_log, write_tsv
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
@@ -45,6 +46,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--tsv", type=str | None, default=None, help="also write the field's TSV, radii floored"
     )
     add_data_selection(parser, split="test")
+    parser.add_argument(
+        "--unknown-classes",
+        type=UnknownClasses,
+        default="refuse",
+        help="what becomes of images whose class the classifier does not know: refuse, or certify "
+        "them as unlabelled",
+    )
     add_confidence(parser, n_estimate=100_000)
     add_head_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -62,6 +70,7 @@ def run(options: Namespace, *, command: str) -> int:
             images,
             options.log,
             rule=rule_of(options),
+            unknown_classes=options.unknown_classes,
             model_name=options.model,
             command=command,
             on_certificate=on_certificate,

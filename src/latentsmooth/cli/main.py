@@ -16,6 +16,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from latentsmooth.cli import attack, audit, bench, certify, demo, predict, report, sweep, train
 from latentsmooth.cli.arguments import UsageError, command_line
 from latentsmooth.cli.config_file import ConfigFile
+from latentsmooth.cli.notes import notes_on_stderr
 from latentsmooth.errors import LatentSmoothError
 from latentsmooth.interrupts import Terminated, prompt_interrupts
 from latentsmooth.reporting import plain
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with prompt_interrupts() as interrupt:
         code = 1
         try:
-            code = _guarded(words)
+            with notes_on_stderr():
+                code = _guarded(words)
         except KeyboardInterrupt:
             interrupt.signal = interrupt.signal or signal.SIGINT
         except Terminated as error:

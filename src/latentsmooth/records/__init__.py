@@ -4,7 +4,7 @@ from latentsmooth.records.environment import package_versions
 from latentsmooth.records.log import CertificateLog, read_log
 from latentsmooth.records.manifest import FORMAT, SCHEMA_VERSION, Manifest, differences
 from latentsmooth.records.reading import log_name, read_any_log
-from latentsmooth.records.run import certify_to_log, check_fits
+from latentsmooth.records.run import certify_to_log, fitted_images
 from latentsmooth.records.tsv import PublishedCertificate, read_tsv, tsv_text, write_tsv
 from latentsmooth.records.view import CertificateLike, LogView
 
@@ -17,8 +17,8 @@ __all__ = [
     "Manifest",
     "PublishedCertificate",
     "certify_to_log",
-    "check_fits",
     "differences",
+    "fitted_images",
     "log_name",
     "package_versions",
     "read_any_log",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from typing_extensions import Unpack
 
@@ -18,8 +18,7 @@ from latentsmooth.certification import (
     choose_rule,
 )
 from latentsmooth.certification.encoding import EncoderPrecision
-from latentsmooth.errors import ConfigurationError, ShapeError
-from latentsmooth.images import ImageSet
+from latentsmooth.images import ImageSet, UnknownClasses, fit_images
 from latentsmooth.machine import Precision, describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records.environment import package_versions
@@ -27,7 +26,7 @@ from latentsmooth.records.log import CertificateLog, manifest_of
 from latentsmooth.records.manifest import Manifest
 from latentsmooth.smoothing import NOISE_DEFINITIONS, Executor
 
-__all__ = ["certify_to_log", "check_fits", "engine_options"]
+__all__ = ["certify_to_log", "engine_options", "fitted_images"]
 
 OnCertificate = Callable[[Certificate | None, int, int], None]
 """Called with the new certificate (``None`` for one already in the log), images done, and all."""
@@ -35,13 +34,14 @@ OnCertificate = Callable[[Certificate | None, int, int], None]
 
 def certify_to_log(
     classifier: LatentSmoothedClassifier,
-    images: ImageSet,
+    images: ImageSet | Any,
     path: str | Path,
     *,
     rule: Rule | None = None,
     n_select: int | None = None,
     n_estimate: int | None = None,
     alpha: float | None = None,
+    unknown_classes: UnknownClasses = "refuse",
     model_name: str = "",
     command: str = "",
     on_certificate: OnCertificate | None = None,
@@ -55,12 +55,16 @@ def certify_to_log(
 
     Args:
         classifier: the classifier.
-        images: labelled images of its shape; an image's index keys its noise.
+        images: images of its height and width, or any data set that `ImageSet.from_dataset`
+            takes; gray and colour are converted, classes matched by name. An image's index keys
+            its noise.
         path: the log, made or resumed.
         rule: says when an image has enough votes; in place of the three numbers below.
         n_select: samples that choose each candidate class (default 100).
         n_estimate: fresh samples that bound its probability (default 100,000).
         alpha: probability that one certificate is wrong (default 0.001).
+        unknown_classes: whether images of classes that the classifier does not know are refused,
+            or count as unlabelled.
         model_name: what to call the classifier in the manifest.
         command: the command line, for the manifest.
         on_certificate: told of each image; for a progress bar.
@@ -70,11 +74,11 @@ def certify_to_log(
         The certificates of ``images``, in their order.
 
     Raises:
-        ShapeError: where the images are not of the classifier's shape.
-        ConfigurationError: where a label is no class of the classifier.
+        ShapeError: where the images are not of the classifier's height and width.
+        ConfigurationError: where a class is none of the classifier's, or none is.
         LogError: where the log belongs to another manifest or cannot be written.
     """
-    check_fits(classifier, images)
+    images = fitted_images(classifier, images, unknown_classes)
     chosen = choose_rule(rule, n_select=n_select, n_estimate=n_estimate, alpha=alpha)
     indices = images.indices
     begun = manifest_of(path)
@@ -147,35 +151,23 @@ def engine_options(manifest: Manifest) -> EngineOptions:
     return options
 
 
-def check_fits(classifier: LatentSmoothedClassifier, images: ImageSet) -> None:
-    """Raise unless images have the classifier's shape and labels among its classes.
+def fitted_images(
+    classifier: LatentSmoothedClassifier, images: Any, unknown: UnknownClasses = "refuse"
+) -> ImageSet:
+    """The images as the classifier takes them; see `latentsmooth.images.fit_images`.
 
-    Raises:
-        ShapeError: for another shape.
-        ConfigurationError: for a label beyond the classifier's classes.
+    That they are those it was trained on is said, and noted.
     """
-    if images.image_shape != classifier.image_shape:
-        raise ShapeError(
-            f"the classifier takes images of shape {classifier.image_shape}, {images.source} has "
-            f"{images.image_shape}; image_size resizes square images"
+    fitted = fit_images(
+        images,
+        image_shape=classifier.image_shape,
+        class_names=classifier.class_names,
+        unknown=unknown,
+    )
+    trained_on = classifier.training_summary.get("data")
+    if isinstance(trained_on, dict) and trained_on.get("fingerprint") == fitted.fingerprint:
+        return fitted.noting(
+            "the classifier was trained on these very images: its accuracy on them says little "
+            "of others"
         )
-    highest = int(images.labels.max()) if len(images) else -1
-    if highest >= len(classifier.class_names):
-        raise ConfigurationError(
-            f"{images.source} has label {highest}, the classifier knows "
-            f"{len(classifier.class_names)} classes"
-        )
-    theirs, ours = set(images.class_names), set(classifier.class_names)
-    named = not all(name.isdecimal() for name in theirs | ours)
-    if named and theirs and not theirs & ours:
-        raise ConfigurationError(
-            f"{images.source} has classes such as {images.class_names[0]!r}, the classifier such "
-            f"as {classifier.class_names[0]!r}: none in common"
-        )
-    for place, name in enumerate(images.class_names):
-        if name in classifier.class_names and classifier.class_names.index(name) != place:
-            raise ConfigurationError(
-                f"class {name!r} is number {place} in {images.source} and number "
-                f"{classifier.class_names.index(name)} of the classifier: labels would not mean "
-                "the same"
-            )
+    return fitted

@@ -14,7 +14,7 @@ from latentsmooth.errors import ConfigurationError, LogError
 from latentsmooth.files import is_file
 from latentsmooth.images import ImageSet
 from latentsmooth.models import LatentSmoothedClassifier
-from latentsmooth.records import LogView, Manifest, certify_to_log, read_log
+from latentsmooth.records import LogView, Manifest, certify_to_log, fitted_images, read_log
 from latentsmooth.records.run import OnCertificate
 from latentsmooth.sweep.plan import CertifySettings
 
@@ -65,6 +65,7 @@ def certify_run(
         LogError: the log is of other images, another classifier or other settings.
     """
     path = folder / LOG_FILE
+    images = fitted_images(model, images)
     _check_images(path, images)
     with bar as on_certificate:
         certificates = certify_to_log(
@@ -91,6 +92,7 @@ def found_certificates(
     path = folder / LOG_FILE
     if not is_file(path):
         return None
+    images = fitted_images(model, images)
     _check_images(path, images)
     manifest, certificates = read_log(path)
     pairs = {

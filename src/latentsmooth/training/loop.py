@@ -6,12 +6,14 @@ import math
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from latentsmooth.errors import LatentSmoothError
+from latentsmooth.images import ImageSet, fit_images
 from latentsmooth.interrupts import graceful_interrupts
 from latentsmooth.machine import describe_machine, resolve_precision
 from latentsmooth.models import LatentSmoothedClassifier
@@ -37,11 +39,11 @@ __all__ = ["train"]
 
 def train(
     model: LatentSmoothedClassifier,
-    images: LabelledImages,
+    images: LabelledImages | Any,
     *,
     settings: TrainingSettings,
     output: Path,
-    validation: LabelledImages | None = None,
+    validation: LabelledImages | Any | None = None,
     progress: bool = True,
 ) -> TrainingSummary:
     """Train a classifier under latent noise; the model is changed in place.
@@ -55,11 +57,13 @@ def train(
     Args:
         model: a `LatentSmoothedClassifier`; it ends in eval mode on the training device, with
             the averaged weights if there are any, and with ``training_summary`` set.
-        images: the training set, with labels.
+        images: the training set, with labels: a set of images, or any data set that
+            `ImageSet.from_dataset` takes. Gray and colour are converted, classes matched by name.
         settings: everything that decides the result.
         output: the run's folder: ``run.json``, ``metrics.jsonl``, ``checkpoints/``,
             ``summary.json``.
-        validation: images for the periodic smoothed validation; without them there is none.
+        validation: images for the periodic smoothed validation, likewise; without them there is
+            none.
         progress: whether to show a progress bar.
 
     Returns:
@@ -73,15 +77,22 @@ def train(
         LatentSmoothError: the loss is no longer finite.
         ShapeError: images, or the settings' teacher, do not fit the model.
     """
-    for part in (images, validation):
-        if part is not None:
-            check_images(model, part)
+    images = _fitted(model, images)
+    validation = None if validation is None else _fitted(model, validation)
     if settings.log_tensorboard:
         load_tensorboard()
     accelerator = start_accelerator(cpu=settings.device == "cpu")
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices), keep_freed_memory(accelerator.device):
         return _Trainer(model, images, validation, settings, output, accelerator).run(progress)
+
+
+def _fitted(model: LatentSmoothedClassifier, images: LabelledImages | Any) -> LabelledImages:
+    """Images as the model takes them; what only offers batches is checked and left as it is."""
+    if isinstance(images, ImageSet) or not hasattr(images, "batch"):
+        return fit_images(images, image_shape=model.image_shape, class_names=model.class_names)
+    check_images(model, images)
+    return images
 
 
 class _Trainer:
