@@ -17,7 +17,14 @@ from latentsmooth.errors import DataError
 from latentsmooth.files import is_file, is_folder, user_path
 from latentsmooth.images.content import image_fault, kind_of_content
 from latentsmooth.images.rows import LONGEST_RECORD, MAX_FILE_BYTES, Payload, read_file
-from latentsmooth.images.walk import IMAGE_SUFFIXES, LeftOut, is_tool_made, printable, walk
+from latentsmooth.images.walk import (
+    IMAGE_SUFFIXES,
+    LeftOut,
+    is_tool_made,
+    printable,
+    suffix_of,
+    walk,
+)
 
 __all__ = ["RequestedImage", "RequestedRows", "find_requested"]
 
@@ -78,7 +85,8 @@ def find_requested(word: str, left_out: LeftOut) -> list[RequestedImage]:
 
     A file of that name goes first: an image, or a zip archive with the images in it. Then a
     folder, with all images below it; then a pattern (``*``, ``?``, ``[…]``, ``**``), sorted.
-    What is no image in archives and folders is left out; a file that was named is taken as it is.
+    What is no image in archives and folders is left out, unless its name says that it should be;
+    a file that was named is taken as it is.
 
     Raises:
         DataError: there is none of these, or no image in it.
@@ -89,11 +97,15 @@ def find_requested(word: str, left_out: LeftOut) -> list[RequestedImage]:
             return _some(list(_members(Path(place), left_out)), word, left_out)
         return [_file(place)]
     if is_folder(place):
-        tree = walk(Path(place), left_out)
-        found = [_file(path) for _, path in tree.images(left_out, deep=True)]
-        return _some(found, word, left_out)
+        files = walk(Path(place), left_out).all_files()
+        paths = sorted(
+            (folder.join(name) for folder, name in files), key=lambda each: each.split("/")
+        )
+        return _some(list(_pictures(paths, left_out)), word, left_out)
     if _MAGIC & set(place):
-        return _some(list(_matching(place, left_out)), word, left_out)
+        matched = sorted(glob.glob(place, recursive=True))  # noqa: PTH207 - absolute ones too
+        paths = [path for path in matched if not is_folder(path)]
+        return _some(list(_pictures(paths, left_out)), word, left_out)
     raise DataError(
         f"no such image file: {printable(place)}; expected a file, a folder, a zip "
         "archive or a pattern"
@@ -117,13 +129,13 @@ def _file(path: str) -> RequestedImage:
     return RequestedImage(path, read)
 
 
-def _matching(pattern: str, left_out: LeftOut) -> Iterator[RequestedImage]:
-    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - absolute ones too
-        if is_folder(path) or is_tool_made(os.path.basename(path)):  # noqa: PTH119
+def _pictures(paths: Sequence[str], left_out: LeftOut) -> Iterator[RequestedImage]:
+    """The images among files, and those that by their names should be, to be named as bad ones."""
+    for path in paths:
+        if is_tool_made(os.path.basename(path)):  # noqa: PTH119
             continue
         fault = image_fault(path)
-        named = os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
-        if fault is None or named:
+        if fault is None or suffix_of(path) in IMAGE_SUFFIXES:
             yield _file(path)
         else:
             left_out.add(fault, path)
@@ -148,7 +160,7 @@ def _members(archive: Path, left_out: LeftOut) -> Iterator[RequestedImage]:
                     continue
                 with file.open(member) as stream:
                     fault = kind_of_content(stream.read(64))
-                if fault is None:
+                if fault is None or suffix_of(name) in IMAGE_SUFFIXES:
                     yield RequestedImage(name, _member_reader(archive, member.filename, name))
                 else:
                     left_out.add(fault, name)
