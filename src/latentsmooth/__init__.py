@@ -10,13 +10,14 @@ from latentsmooth.version import __version__
 if TYPE_CHECKING:
     from latentsmooth.certification import Certificate, Prediction
     from latentsmooth.errors import LatentSmoothError
-    from latentsmooth.images import load_images
+    from latentsmooth.images import ImageSet, load_images
     from latentsmooth.lipschitz import lipschitz_bound
     from latentsmooth.models import LatentSmoothedClassifier, build, list_builds
     from latentsmooth.records import read_log
 
 __all__ = [
     "Certificate",
+    "ImageSet",
     "LatentSmoothError",
     "LatentSmoothedClassifier",
     "Prediction",
@@ -30,6 +31,7 @@ __all__ = [
 
 _HOMES = {
     "Certificate": "certification",
+    "ImageSet": "images",
     "LatentSmoothError": "errors",
     "LatentSmoothedClassifier": "models",
     "Prediction": "certification",

@@ -60,7 +60,7 @@ SOME_SKIPPED = 3
 """Exit code where all but bad files were predicted."""
 _EXAMPLES = "fashion-mini"
 _EXAMPLE = re.compile(_EXAMPLES + r":([0-9]{1,6})", re.ASCII)
-_MOST_NOTES = 5
+_MOST_NOTES, _NAMED = 5, 3
 _BAR_FROM = 10
 """Images from which on a terminal shows a bar."""
 
@@ -265,15 +265,19 @@ def _predictions(
 
 def _notes(asked: Sequence[PredictedImage], shape: tuple[int, int, int]) -> list[str]:
     """Say which images were not of the classifier's shape: certificates are about what it saw."""
-    others = [each for each in asked if each.shape != shape]
-    notes = [
-        f"{plain(each.name)}: {_described(each.shape)}, brought to {_described(shape)}; the "
-        "certificate is about that"
-        for each in others[:_MOST_NOTES]
-    ]
-    if len(others) > _MOST_NOTES:
-        notes.append(f"So were {len(others) - _MOST_NOTES} more.")
-    return notes
+    others: dict[tuple[int, int, int], list[str]] = {}
+    for each in asked:
+        if each.shape != shape:
+            others.setdefault(each.shape, []).append(plain(each.name))
+    notes = []
+    for found, names in list(others.items())[:_MOST_NOTES]:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        notes.append(
+            f"{', '.join(names[:_NAMED])}{more}: {_described(found)}, brought to "
+            f"{_described(shape)}; the certificate is about that"
+        )
+    rest = sum(map(len, list(others.values())[_MOST_NOTES:]))
+    return [*notes, *([f"{rest} images of other sizes likewise."] if rest else [])]
 
 
 def _described(shape: tuple[int, int, int]) -> str:
