@@ -65,13 +65,12 @@ def parsed(path: Path, command: str = "train") -> dict[str, object]:
         ("build_options: '{depth: " + "9" * 5000 + "}'", "a number of more than 100 digits"),
         ("build_options: {" + "d" * 200 + ": 1}", "is not read"),
         ("build: '!!timestamp 1'", "a text with an anchor, a tag"),
-        ("data: <<", "could not determine a constructor"),
         ("data: [", "line 1: not YAML: "),
         ("data: \x07", "not YAML: "),
         ("\tdata: x", "line 1: not YAML: "),
         ("a: 1\n" * 20_000, "takes more than 65,536 bytes"),
         ("epochs: many", "many"),
-        ("epochs: " + "many " * 10_000, "…"),
+        ("epochs: " + "many " * 10_000, "got 'many many"),
         ("width:", "width has no value"),
         ("epochs: ~", "epochs has no value"),
         ("epochs: [1, 2]", "epochs"),
@@ -114,7 +113,7 @@ def test_what_is_not_a_file_of_text_is_refused(
 def test_plain_files_give_the_values_they_hold(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(
-        "\ufeff# a recipe\nepochs: 7\nlatent_sigma: 1e-1\nquiet: yes\ndata: 2020-13-45\n"
+        "\ufeff# a recipe\nepochs: 7\nlatent_sigma: 1e-1\nquiet: true\ndata: 2020-13-45\n"
         "build_options: {depth: 2}\nlimit: null\noutput: 'ünï: [x'\nbuild: |\n  two\n  lines\n",
         "utf-8",
     )

@@ -14,10 +14,10 @@ from latentsmooth.sweep.reading import MOST_RUNS
 def test_runs_take_what_is_common_and_change_it() -> None:
     plan = parse_plan(
         data="fashion-mini",
-        train={"epochs": 2, "learning_rate": "1e-3", "width": 0.5},
+        train={"epochs": 2, "learning_rate": 1e-3, "width": 0.5},
         runs=[
             {"name": "a", "build": "lenet", "milestones": [0.2, 0.4], "latent_sigma": 1},
-            {"name": 7, "build_options": {"depth": 2}, "epochs": 3},
+            {"name": "7", "build_options": {"depth": 2}, "epochs": 3},
             {"name": "old", "reuse": "runs/resnet18"},
         ],
         certify={"rule": "sequential", "goal": "radius>=0.5", "limit": 9},

@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from latentsmooth.certification import EncoderPrecision, EngineOptions, Rule, parse_rule
 from latentsmooth.errors import ConfigurationError, LatentSmoothError
-from latentsmooth.files import write_whole
+from latentsmooth.files import user_path, write_whole
 from latentsmooth.images import ImageSet, list_sources, load_images
 from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier
@@ -37,6 +37,7 @@ __all__ = [
     "command_line",
     "data_help",
     "engine_of",
+    "expand_home",
     "files_of",
     "load_classifier",
     "refuse_overwriting",
@@ -46,6 +47,10 @@ __all__ = [
     "write_text",
 ]
 
+_PATHS = (
+    *("log", "logs", "LOG", "LOGS", "model", "models", "MODEL", "MODELS", "teacher", "tsv"),
+    *("output", "figure", "plot", "markdown"),
+)
 RuleName = Literal["fixed", "two-sided", "pilot", "sequential"]
 
 
@@ -247,6 +252,23 @@ def require(options: Namespace, names: Sequence[str]) -> None:
             )
     if words:
         raise UsageError(f"{words[0]!r} is one argument too many: the others were given by name")
+
+
+def expand_home(options: Namespace) -> None:
+    """Write out the home folder in every flag that names a file or a folder.
+
+    Data sources and images are named by more than a path; what reads them does the same.
+    """
+    for name in _PATHS:
+        value = options.get(name)
+        if isinstance(value, str):
+            options[name] = _with_home(value)
+        elif isinstance(value, list):
+            options[name] = [_with_home(each) for each in value]
+
+
+def _with_home(path: str) -> str:
+    return str(user_path(path)) if path.startswith("~") else path
 
 
 def files_of(model: str) -> list[Path]:

@@ -14,12 +14,15 @@ import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from latentsmooth.cli.arguments import UsageError
+from latentsmooth.cli.flags import FlagType
+from latentsmooth.errors import ConfigurationError
+from latentsmooth.files import user_path
+from latentsmooth.values import MAX_DIGITS, convert_value, read_yaml
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "ConfigFile", "check_yaml"]
 
 MAX_BYTES = 65_536
 MAX_DEPTH = 8
-_MAX_DIGITS = 100
 _NUMBER = re.compile(r"[-+.:_0-9a-fA-FxXoO]+")
 _NESTED = re.compile(r"[\[\]{}&*!:,|>\n]")
 
@@ -39,46 +42,28 @@ class ConfigFile(ActionConfigFile):
         Raises:
             UsageError: naming the file and what is wrong in it.
         """
-        path = Path(str(values))
+        path = user_path(str(values))
         text = _read(path)
-        known = {action.dest for action in parser._actions} - {"help", "config", "print_config"}
+        actions = {action.dest: action for action in parser._actions}
+        known = actions.keys() - {"help", "config", "print_config"}
         check_yaml(text, {name for name in known if not name.isupper()}, name=str(path))
         try:
-            flags = yaml.load(text, Loader=_Loader)
-            if flags is None:
-                return
-            _refuse_empty(flags, parser, path)
-            # Written anew, so that the parser's own loader sees nothing but what was checked.
-            written = yaml.safe_dump(flags, allow_unicode=True, sort_keys=False)
-            super().__call__(parser, cfg, written, option_string)  # type: ignore[no-untyped-call]
-        except UsageError:
-            raise
-        except yaml.YAMLError as error:  # a plain << or =, which are no values
-            raise UsageError(f"{path}: {error}") from error
-        except (
-            argparse.ArgumentError,
-            TypeError,
-            ValueError,
-            ArithmeticError,
-            LookupError,
-        ) as error:
+            # Not through the parser's own loader, which would read texts anew by other rules.
+            for name, value in (read_yaml(text) or {}).items():
+                cfg[name] = _converted(value, actions[name])
+        except (argparse.ArgumentTypeError, ConfigurationError, yaml.YAMLError) as error:
             raise UsageError(f"{path}: {error}") from error
 
 
-def _refuse_empty(flags: dict[str, Any], parser: argparse.ArgumentParser, path: Path) -> None:
-    """The parser takes null for "not given", and would hand it on in place of a number."""
-    for action in parser._actions:
-        if action.default is not None and flags.get(action.dest, action.default) is None:
-            raise UsageError(f"{path}: {action.dest} has no value")
-
-
-class _Loader(yaml.SafeLoader):
-    """Dates stay texts, as flags take them; impossible ones would be errors."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - what the base class has
-        letter: [(tag, form) for tag, form in forms if not tag.endswith(":timestamp")]
-        for letter, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+def _converted(value: Any, action: argparse.Action) -> Any:
+    """A file's value as the flag of the same name would have it."""
+    kind = action.type
+    if not isinstance(kind, FlagType):  # flags that take no value
+        return convert_value(value, bool, name=action.dest)
+    if action.nargs in ("*", "+"):
+        values = value if isinstance(value, list) else [value]
+        return [kind.of_file(each) for each in values]
+    return kind.of_file(value)
 
 
 def check_yaml(text: str, known: Collection[str], *, name: str) -> None:
@@ -188,7 +173,7 @@ def _check_key(text: str | None, level: _Level, known: Collection[str] | None, w
         raise UsageError(f"{where}: key {text[:80]!r} is given twice")
     level.keys.add(text)
     if known is None:
-        if text == "<<" or len(text) > _MAX_DIGITS:
+        if text == "<<" or len(text) > MAX_DIGITS:
             raise UsageError(f"{where}: key {text[:80]!r} is not read")
     elif text not in known:
         wanted = text[:80].strip("-").replace("-", "_").lower()
@@ -200,8 +185,8 @@ def _check_key(text: str | None, level: _Level, known: Collection[str] | None, w
 def _check_text(text: str, where: str, *, depth: int = 0) -> None:
     """Refuse a text that would be large once parsed, as flags of lists and mappings parse it."""
     words = re.split(r"[\s,\[\]{}]+", text) if depth == 0 else []
-    if any(len(word) > _MAX_DIGITS and _NUMBER.fullmatch(word) for word in words):
-        raise UsageError(f"{where}: a number of more than {_MAX_DIGITS} digits")
+    if any(len(word) > MAX_DIGITS and _NUMBER.fullmatch(word) for word in words):
+        raise UsageError(f"{where}: a number of more than {MAX_DIGITS} digits")
     if _NESTED.search(text) is None:
         return
     if depth > 2:

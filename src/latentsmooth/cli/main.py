@@ -14,8 +14,9 @@ from types import ModuleType
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from latentsmooth.cli import attack, audit, bench, certify, demo, predict, report, sweep, train
-from latentsmooth.cli.arguments import UsageError, command_line
+from latentsmooth.cli.arguments import UsageError, command_line, expand_home
 from latentsmooth.cli.config_file import ConfigFile
+from latentsmooth.cli.flags import FlagParser
 from latentsmooth.cli.notes import notes_on_stderr
 from latentsmooth.errors import LatentSmoothError
 from latentsmooth.interrupts import Terminated, prompt_interrupts
@@ -99,6 +100,7 @@ def _run(words: list[str]) -> int:
         raise UsageError(f"the --config file is not text: {error}") from error
     name = namespace.command
     options: Namespace = namespace[name]
+    expand_home(options)
     return int(COMMANDS[name].run(options, command=shlex.join(["latentsmooth", *words])))
 
 
@@ -113,7 +115,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subcommands(required=True, dest="command")
     for name, module in COMMANDS.items():
-        inner = ArgumentParser(description=module.DESCRIPTION, exit_on_error=False)
+        inner = FlagParser(description=module.DESCRIPTION, exit_on_error=False)
         inner.add_argument(
             "--config", action=ConfigFile, help="YAML file with any of these flags, dashes as _"
         )

@@ -5,17 +5,21 @@ from __future__ import annotations
 import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import GenericAlias
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.text import Text
 
 from latentsmooth.cli.arguments import data_help, require
+from latentsmooth.cli.flags import FlagType
 from latentsmooth.cli.progress import certification_progress
 from latentsmooth.records.run import OnCertificate
 from latentsmooth.reporting import DEFAULT_RADII, plain
 from latentsmooth.sweep import Cost, SweepPlan, SweepResult, parse_plan, redraw, sweep
+from latentsmooth.sweep.reading import SweepPart, setting_types
 from latentsmooth.sweep.table import lead_lines, rule_note, tables
+from latentsmooth.values import Fields
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -27,13 +31,12 @@ interruption the same command goes on where it stopped. The runs are best writte
 Example: latentsmooth sweep --config sweep.yaml --data fashion-mini --output sweeps/first
 """
 TERMINAL_WIDTH = 100
-# Of plain values only: where it may be anything, the parser imports what a `class_path` names.
-Scalar = bool | int | float | str | None
-Value = Scalar | list[Scalar] | dict[str, Scalar]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the flags."""
+    run_settings = setting_types("train")
+    lists = {name: GenericAlias(list, (hint,)) for name, hint in run_settings.hints.items()}
     parser.add_argument("--data", type=str | None, default=None, help=data_help())
     parser.add_argument(
         "--image-size",
@@ -46,23 +49,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--runs",
-        type=list[dict[str, Value]] | None,
+        type=FlagType(GenericAlias(list, (run_settings,)), "runs"),
         default=None,
         help="each a name and settings of train, or a name and reuse: a classifier's folder",
     )
     parser.add_argument(
         "--grid",
-        type=dict[str, list[Value]] | None,
+        type=FlagType(Fields(lists), "grid"),
         default=None,
         help="lists of values by setting of train; every combination is a run",
     )
-    settings = {
+    settings: dict[SweepPart, str] = {
         "train": "settings of train that all runs have in common",
         "certify": "settings of certify, the same for all runs",
         "measure": "images, rounds and tune of the timing; images 0 takes the seconds of the logs",
     }
     for name, text in settings.items():
-        parser.add_argument(f"--{name}", type=dict[str, Value] | None, default=None, help=text)
+        parser.add_argument(
+            f"--{name}", type=FlagType(setting_types(name), name), default=None, help=text
+        )
     parser.add_argument(
         "--radii",
         type=float,

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from latentsmooth.errors import ConfigurationError, CorruptArtifact, LatentSmoothError
-from latentsmooth.files import write_whole
+from latentsmooth.files import user_path, write_whole
 from latentsmooth.lipschitz import evaluating
 from latentsmooth.models.config import (
     CONFIG_FORMAT,
@@ -81,7 +81,7 @@ def save_classifier(
     Raises:
         ConfigurationError: the folder cannot be written, or what would be in it not be read back.
     """
-    target = Path(folder)
+    target = user_path(folder)
     if model.build is not None and architecture(model) != model._built_as:
         raise ConfigurationError(
             f"the modules of this {model.build['name']!r} were changed after it was built, so its "

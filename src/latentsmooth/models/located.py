@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from latentsmooth.errors import ConfigurationError, CorruptArtifact
-from latentsmooth.files import is_folder
+from latentsmooth.files import is_folder, user_path
 from latentsmooth.models.packaged_names import is_packaged, packaged_folder
 
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "inside", "locate"]
@@ -32,7 +32,7 @@ def locate(folder_or_hub_id: str | Path, revision: str | None = None) -> Path:
     name = str(folder_or_hub_id)
     if is_packaged(name):
         return packaged_folder(name)
-    folder = Path(folder_or_hub_id)
+    folder = user_path(folder_or_hub_id)
     if is_folder(folder):
         return folder
     if _HUB_ID.fullmatch(name) is None or ".." in name or "--" in name:

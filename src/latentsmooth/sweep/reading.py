@@ -9,9 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Final, TypeVar, get_args, get_type_hints
-
-from jsonargparse import ArgumentError, ArgumentParser
+from typing import Any, Final, Literal, TypeVar, get_type_hints
 
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.records.settled import settled_radii
@@ -25,10 +23,12 @@ from latentsmooth.sweep.plan import (
 )
 from latentsmooth.sweep.points import Cost
 from latentsmooth.training import TrainingSettings
+from latentsmooth.values import Fields, convert_value
 
-__all__ = ["MOST_RUNS", "parse_plan"]
+__all__ = ["MOST_RUNS", "SweepPart", "parse_plan", "setting_types"]
 
 MOST_RUNS: Final = 256
+SweepPart = Literal["train", "certify", "measure"]
 _Settings = TypeVar("_Settings")
 _SHORT: Final = {"build": "", "width": "w", "latent_sigma": "s", "build_options": ""}
 
@@ -94,7 +94,7 @@ def _run(entry: Mapping[str, Any], common: Mapping[str, Any], place: int) -> Swe
     name = own.pop("name", None)
     if name is None:
         raise ConfigurationError(f"run {place} has no name")
-    name = str(name)
+    name = convert_value(name, str, name=f"run {place}: name")
     reuse = own.pop("reuse", None)
     if reuse is not None:
         if own:
@@ -147,19 +147,28 @@ def _made(kind: type[_Settings], values: Mapping[str, Any], where: str) -> _Sett
     """Make a settings object of plain values, each checked against its field's type."""
     hints = get_type_hints(kind)
     _check_names(values, hints, where)
-    parser = ArgumentParser(exit_on_error=False)
-    for name, value in values.items():
-        # The parser takes null for "not given", and would hand it on in place of a number.
-        if value is None and type(None) not in get_args(hints[name]):
-            raise ConfigurationError(f"{where}: {name} has no value")
-        parser.add_argument(f"--{name}", type=hints[name])
+    found = {
+        name: convert_value(value, hints[name], name=f"{where}: {name}")
+        for name, value in values.items()
+    }
     try:
-        parsed = parser.parse_object(dict(values)).as_dict()
-        return kind(**{name: parsed[name] for name in values})
+        return kind(**found)
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
-    except (ArgumentError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise ConfigurationError(f"{where}: {' '.join(str(error).split())}") from error
+
+
+def setting_types(part: SweepPart) -> Fields:
+    """The type of each setting; a run's name is text, whatever it looks like.
+
+    Args:
+        part: of a sweep; the settings of a run are those of "train".
+    """
+    if part == "certify":
+        return Fields(get_type_hints(CertifySettings))
+    if part == "measure":
+        return Fields(get_type_hints(MeasureSettings))
+    hints = {**get_type_hints(NetworkSettings), **get_type_hints(TrainingSettings)}
+    return Fields({"name": str, "reuse": str, **hints})
 
 
 def _check_names(values: Mapping[str, Any], known: Any, where: str) -> None:
