@@ -18,10 +18,10 @@ from tests.cli.conftest import certify
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The log's lines without what may differ: timings, command, start and batch size."""
+    """The log's lines without what may differ: timings, command, selection, batch size."""
     parsed = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     for line in parsed:
-        for name in ("seconds", "command", "created", "batch_size"):
+        for name in ("seconds", "command", "created", "batch_size", "data_selection"):
             line.pop(name, None)
     return parsed
 

@@ -79,6 +79,9 @@ class OneRow:
     def name(self, row: int) -> str:
         return "the image"
 
+    def record_name(self, row: int) -> str:
+        return self.name(row)
+
     def read(self, row: int) -> Payload:
         return self._content
 

@@ -21,6 +21,8 @@ _MANIFEST = Manifest(
     data_source="fashion-mini",
     data_split="test",
     data_hash="d4" * 32,
+    data_selection={"of": 1000, "limit": 0, "stride": 1},
+    data_notes=("left out: 1 × no image (notes.txt)",),
     class_names=CLASSES,
     latent_sigma=0.25,
     n_select=100,
@@ -68,6 +70,7 @@ def certificate(index: int = 0, **changes: Any) -> Certificate:
         n_used=10_100,
         alpha=0.001,
         seconds=1.5,
+        name="dog/1.png",
     )
     return replace(plain, **changes)
 

@@ -8,6 +8,7 @@ import os
 import signal
 import tempfile
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -337,7 +338,7 @@ def edited(path: Path, number: int, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("number", "changes", "message"),
     [
-        (1, {"schema_version": 4}, "line 1: schema version 4"),
+        (1, {"schema_version": 5}, "line 1: schema version 5"),
         (1, {"seed": "DROP"}, "line 1: missing seed"),
         (1, {"format": "other"}, "line 1: expected the manifest"),
         (2, {"p_lower": "DROP", "alpha": "DROP"}, "line 2: missing alpha, p_lower"),
@@ -351,6 +352,40 @@ def test_reading_checks_every_line_and_names_it(
     path = tmp_path / "log.jsonl"
     written(path, [certificate(0), certificate(1)])
     edited(path, number, **changes)
+    with pytest.raises(LogError, match=message):
+        read_log(path)
+
+
+def test_logs_of_schema_version_3_are_read_and_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    written(path, [certificate(0), abstention(1)])
+    edited(path, 1, schema_version=3, data_selection="DROP", data_notes="DROP")
+    for number in (2, 3):
+        edited(path, number, name="DROP")
+    old, certificates = read_log(path)
+    assert (dict(old.data_selection), old.data_notes) == ({}, ())
+    assert certificates == [replace(certificate(0), name=None), replace(abstention(1), name=None)]
+    with CertificateLog.open(path, manifest()) as log:
+        log.append(certificate(2))
+    assert [each.name for each in read_log(path)[1]] == [None, None, "dog/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "message"),
+    [
+        (1, {"data_selection": {"of": -1}}, "'data_selection' must be a mapping of integers"),
+        (1, {"data_selection": [1]}, "'data_selection' must be a mapping of integers"),
+        (1, {"data_notes": "x"}, "'data_notes' must be a list of strings"),
+        (2, {"name": "x" * 1001}, "'name' must be null or a string of at most 1000"),
+        (2, {"name": 7}, "'name' must be null or a string"),
+    ],
+)
+def test_names_and_selections_are_checked(
+    line: int, change: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.jsonl"
+    written(path, [certificate(0)])
+    edited(path, line, **change)
     with pytest.raises(LogError, match=message):
         read_log(path)
 

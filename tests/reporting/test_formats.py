@@ -103,7 +103,7 @@ def test_json_has_counts_and_shares() -> None:
     }
     assert (ours["false_expected"], ours["false_at_most"]) == (0.008, 1)
     assert theirs["latent_sigma"] is theirs["alpha"] is None
-    assert len(content["notes"]) == 2
+    assert len(content["notes"]) == 3
 
 
 def test_csv_has_a_column_a_radius_and_quotes_names() -> None:

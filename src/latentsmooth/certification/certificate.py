@@ -31,6 +31,7 @@ class Certificate:
         reason: why no more samples were drawn, in a few words.
         seconds: the image's share of the wall time: its own encoding and statistics, and of each
             head batch the part that its samples had.
+        name: of the image in its data set, a file or a row; ``None`` where it has none.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Certificate:
     alpha: float
     reason: str = ""
     seconds: float
+    name: str | None = None
 
     @property
     def abstained(self) -> bool:

@@ -14,7 +14,7 @@ from latentsmooth.certification.certificate import Certificate, Prediction
 from latentsmooth.certification.encoding import EncoderPrecision, check_image
 from latentsmooth.certification.jobs import CertificationJob, LabelledTensor, PredictionJob
 from latentsmooth.certification.preparation import SmoothedClassifier, prepare_classifier
-from latentsmooth.certification.rules import FixedRule, Rule, Setting
+from latentsmooth.certification.rules import FixedRule, Rule, Setting, check_rule_certifies
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.machine import Precision, resolve_precision
 from latentsmooth.smoothing import (
@@ -151,6 +151,16 @@ class Certifier:
         """Shape of what the noise is added to, folding included."""
         return self.prepared.latent_shape
 
+    @property
+    def setting(self) -> Setting:
+        """What a rule must know of the classifier."""
+        return Setting(
+            latent_sigma=min(self.latent_sigma, self.drawn_sigma),
+            lipschitz_bound=self.lipschitz_bound,
+            num_classes=self._num_classes,
+            deductions=self.deductions,
+        )
+
     def encode(self, image: Tensor) -> Tensor:
         """Encode one image; see `PreparedClassifier.encode`."""
         return self.prepared.encode(image)
@@ -166,15 +176,12 @@ class Certifier:
             One certificate an image, in order, each as soon as it and those before it are done.
 
         Raises:
-            ConfigurationError: at once, for a rule that cannot answer its question.
+            ConfigurationError: at once, for a rule that cannot answer its question, or by which
+                every image would have to abstain.
             DataError: for an image, where its turn comes; those before it are certified.
         """
-        setting = Setting(
-            latent_sigma=min(self.latent_sigma, self.drawn_sigma),
-            lipschitz_bound=self.lipschitz_bound,
-            num_classes=self._num_classes,
-            deductions=self.deductions,
-        )
+        setting = self.setting
+        check_rule_certifies(rule, setting)
         prepared = rule.prepare(setting)
         encoded = self._encoded(images, certified=True)
         jobs = (

@@ -25,11 +25,13 @@ class LabelledTensor:
         image: ``(channels, height, width)`` float, pixels in [0, 1].
         index: its position in the data set, ``>= 0``; a key of the noise.
         label: its true class, where known.
+        name: what its data set calls it, for the record.
     """
 
     image: Tensor
     index: int
     label: int | None = None
+    name: str | None = None
 
 
 class _Job:
@@ -44,6 +46,7 @@ class _Job:
     def __init__(self, item: LabelledTensor, latent: Tensor, *, seed: int) -> None:
         self.index = item.index
         self.label = item.label
+        self.name = item.name
         self.key = noise_key(seed=seed, index=item.index)
         self.latent = as_rows(latent.unsqueeze(0))[0]
         self.seconds = 0.0
@@ -97,6 +100,7 @@ class CertificationJob(_Job):
         return Certificate(
             index=self.index,
             label=self.label,
+            name=self.name,
             prediction=verdict.prediction,
             candidate=verdict.candidate,
             p_lower=verdict.p_lower,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
+from latentsmooth.certification import Certificate
 from latentsmooth.cli.arguments import (
     add_confidence,
     add_data_selection,
@@ -23,6 +27,7 @@ from latentsmooth.cli.arguments import (
 from latentsmooth.cli.progress import certification_progress
 from latentsmooth.images import UnknownClasses
 from latentsmooth.records import certify_to_log, write_tsv
+from latentsmooth.records.rounding import floor_text
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -78,13 +83,29 @@ def run(options: Namespace, *, command: str) -> int:
         )
     if options.tsv:
         write_tsv(options.tsv, certificates)
-    correct = sum(certificate.correct for certificate in certificates)
-    abstained = sum(certificate.abstained for certificate in certificates)
     console = Console(highlight=False)
     console.print(
-        f"{len(certificates)} images certified: {correct} correct, {abstained} abstained. "
-        f"Log: {options.log}\nNext: " + command_line("report", options.log),
+        f"{_outcome(certificates)} Log: {options.log}\nNext: "
+        + command_line("report", options.log),
         soft_wrap=True,
         markup=False,
     )
     return 0
+
+
+def _outcome(certificates: Sequence[Certificate]) -> str:
+    """What came of it, in a line; images without a label are neither right nor wrong."""
+    abstained = sum(each.abstained for each in certificates)
+    labelled = [each for each in certificates if each.label is not None]
+    if labelled:
+        correct = sum(each.correct for each in labelled)
+        of = "" if len(labelled) == len(certificates) else f" of {len(labelled)} with a label"
+        return (
+            f"{len(certificates)} images certified: {correct}{of} correct, {abstained} abstained."
+        )
+    radii = [each.input_radius for each in certificates if not each.abstained]
+    median = f", median radius {floor_text(statistics.median(radii), 3)}" if radii else ""
+    return (
+        f"{len(certificates)} images certified, no labels: {len(radii)} answered{median}, "
+        f"{abstained} abstained."
+    )

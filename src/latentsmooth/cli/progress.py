@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -17,8 +18,9 @@ from rich.progress import (
 
 from latentsmooth.certification import Certificate
 from latentsmooth.interrupts import prompt_interrupts
+from latentsmooth.records.run import OnCertificate
 
-__all__ = ["certification_progress", "image_bar"]
+__all__ = ["Tally", "certification_progress", "image_bar"]
 
 
 @contextmanager
@@ -56,28 +58,55 @@ def image_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], 
 
 
 @contextmanager
-def certification_progress(
-    *, quiet: bool, title: str = "certify"
-) -> Iterator[Callable[[Certificate | None, int, int], None]]:
-    """A bar of images, with the certified accuracy so far.
+def certification_progress(*, quiet: bool, title: str = "certify") -> Iterator[OnCertificate]:
+    """A bar of images, with the certified accuracy so far, images of earlier runs included.
 
-    A signal whose exception was lost in what C code calls back is raised with the next image.
+    Images without a label are counted as answered or not. The pace is of new images alone. A
+    signal whose exception was lost in what C code calls back is raised with the next image.
 
     Yields:
-        The function to call with each certificate, the images done, and all images.
+        What to call with each certificate; see `latentsmooth.records.run.OnCertificate`.
     """
-    tally = {"new": 0, "correct": 0, "seconds": 0.0}
+    tally = Tally()
     with prompt_interrupts() as interrupt, image_bar(title, quiet=quiet) as show:
 
-        def on_certificate(made: Certificate | None, done: int, total: int) -> None:
-            note = "resuming"
-            if made is not None:
-                tally["new"] += 1
-                tally["correct"] += made.correct
-                tally["seconds"] += made.seconds
-                pace = tally["seconds"] / tally["new"]
-                note = f"{tally['correct'] / tally['new']:.1%} correct, {pace:.3f} s/image"
-            show(done, total, note)
+        def on_certificate(made: Certificate, done: int, total: int, *, resumed: bool) -> None:
+            tally.count(made, resumed=resumed)
+            show(done, total, tally.note())
             interrupt.check()
 
         yield on_certificate
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a bar counts."""
+
+    images: int = 0
+    labelled: int = 0
+    correct: int = 0
+    answered: int = 0
+    new: int = 0
+    seconds: float = 0.0
+
+    def count(self, made: Certificate, *, resumed: bool) -> None:
+        """Count one certificate."""
+        self.images += 1
+        self.labelled += made.label is not None
+        self.correct += made.correct
+        self.answered += not made.abstained
+        if not resumed:
+            self.new += 1
+            self.seconds += made.seconds
+
+    def note(self) -> str:
+        """The share that is right, or answered where nothing has a label, and the pace.
+
+        >>> Tally(images=20, labelled=20, correct=11).note()
+        '55.0% correct'
+        """
+        if self.labelled:
+            share = f"{self.correct / self.labelled:.1%} correct"
+        else:
+            share = f"{self.answered / self.images:.1%} answered"
+        return share + (f", {self.seconds / self.new:.3f} s/image" if self.new else "")

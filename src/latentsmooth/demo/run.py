@@ -11,6 +11,7 @@ import torch
 
 from latentsmooth.certification import Certificate
 from latentsmooth.certification.bounds import check_alpha
+from latentsmooth.certification.rules import FixedRule, check_rule_certifies_anything
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.files import write_whole
 from latentsmooth.images import ImageSet, load_images
@@ -67,6 +68,7 @@ class DemoSettings:
         check_alpha(self.alpha)
         if self.n_estimate < 1:
             raise ConfigurationError(f"wanted n_estimate >= 1, got {self.n_estimate}")
+        check_rule_certifies_anything(FixedRule(n_estimate=self.n_estimate, alpha=self.alpha))
 
 
 @dataclass(frozen=True, kw_only=True)

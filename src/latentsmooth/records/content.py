@@ -96,6 +96,8 @@ def parse_log(raw: bytes, path: Path, *, keep_unterminated: bool = False) -> Par
     Raises:
         LogError: as :func:`read_log`; ``path`` is for the message.
     """
+    if raw.startswith(_GZIP_MAGIC):  # readers have unpacked it, so this is to be written to
+        raise LogError(f"{path}: is compressed; a log is written uncompressed")
     whole_bytes = _whole_bytes(raw, path, keep_unterminated=keep_unterminated)
     if not whole_bytes:
         _check_ours(raw, path)
@@ -153,8 +155,6 @@ def _is_json(raw: bytes, start: int, path: Path) -> bool:
 
 
 def _check_ours(torn: bytes, path: Path) -> None:
-    if torn.startswith(_GZIP_MAGIC):
-        raise LogError(f"{path}: is compressed; a log is written uncompressed")
     # After a power cut the end of a file, or all of it, may be zeros.
     begun = torn.removeprefix(BOM).rstrip(b"\n").rstrip(b"\0")
     if begun[: len(_OPENING)] != _OPENING[: len(begun)]:

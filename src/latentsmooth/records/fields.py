@@ -47,6 +47,22 @@ class LineFields:
         value = self._content[name]
         return value if isinstance(value, str) else self.fail(name, "a string")
 
+    def optional_text(self, name: str, *, at_most: int) -> str | None:
+        """A string of limited length, or ``None``."""
+        value = self._content[name]
+        if value is not None and not (isinstance(value, str) and len(value) <= at_most):
+            self.fail(name, f"null or a string of at most {at_most} characters")
+        return value
+
+    def counts(self, name: str) -> dict[str, int]:
+        """Whole numbers of at least 0 by name."""
+        value = self._content[name]
+        if not isinstance(value, dict) or not all(map(_is_integer, value.values())):
+            self.fail(name, "a mapping of integers")
+        if min(value.values(), default=0) < 0:
+            self.fail(name, "a mapping of integers of at least 0")
+        return value
+
     def one_of(self, name: str, known: tuple[str, ...]) -> str:
         """One of some strings."""
         value = self.text(name)

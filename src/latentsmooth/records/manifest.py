@@ -11,7 +11,7 @@ from latentsmooth.certification.deductions import Deductions
 __all__ = ["FORMAT", "SCHEMA_VERSION", "Manifest", "differences"]
 
 FORMAT: Final = "latentsmooth-certificates"
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 _IDENTITY: Final = (
     "artifact_hash",
@@ -47,6 +47,9 @@ class Manifest:
         data_source: the data as the user named it, e.g. ``"cifar10"``.
         data_split: the split, e.g. ``"test"``.
         data_hash: sha256 of the data's content.
+        data_selection: of how many images (``of``) every ``stride``-th and then the first
+            ``limit`` (0: all) were asked for by the run that began the log; empty where unknown.
+        data_notes: what a reader of the results should know of how the data were read.
         class_names: one name a class, in label order; empty where unknown.
         latent_sigma: standard deviation of the noise in the latent space.
         n_select: samples that choose the candidate class.
@@ -77,6 +80,8 @@ class Manifest:
     data_source: str
     data_split: str
     data_hash: str
+    data_selection: Mapping[str, int]
+    data_notes: tuple[str, ...]
     class_names: tuple[str, ...]
     latent_sigma: float
     n_select: int

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from typing_extensions import Unpack
 
@@ -28,8 +28,12 @@ from latentsmooth.smoothing import NOISE_DEFINITIONS, Executor
 
 __all__ = ["certify_to_log", "engine_options", "fitted_images"]
 
-OnCertificate = Callable[[Certificate | None, int, int], None]
-"""Called with the new certificate (``None`` for one already in the log), images done, and all."""
+
+class OnCertificate(Protocol):
+    """Told of each image as it is certified, or found in the log."""
+
+    def __call__(self, made: Certificate, done: int, total: int, *, resumed: bool) -> None:
+        """Take the certificate, the images done, all images, and whether it was there before."""
 
 
 def certify_to_log(
@@ -95,6 +99,8 @@ def certify_to_log(
         data_source=images.source,
         data_split=images.split,
         data_hash=images.fingerprint,
+        data_selection=images.selection,
+        data_notes=images.notes,
         class_names=classifier.class_names,
         latent_sigma=classifier.latent_sigma,
         n_select=chosen.n_select,
@@ -123,17 +129,18 @@ def certify_to_log(
         for position, index in enumerate(indices):
             if index not in log.done:
                 item = images[position]
-                yield LabelledTensor(image=item.image, index=item.index, label=item.label)
+                yield LabelledTensor(
+                    image=item.image, index=item.index, label=item.label, name=item.record_name
+                )
 
     made = certifier.certify(missing(), chosen)
     with CertificateLog.open(path, manifest) as log:
         for position, index in enumerate(indices):
-            certificate = None
-            if index not in log.done:
-                certificate = next(made)
-                log.append(certificate)
+            resumed = index in log.done
+            if not resumed:
+                log.append(next(made))
             if on_certificate is not None:
-                on_certificate(certificate, position + 1, len(indices))
+                on_certificate(log.certificates[index], position + 1, len(indices), resumed=resumed)
         return [log.certificates[index] for index in indices]
 
 

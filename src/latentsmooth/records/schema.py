@@ -27,6 +27,7 @@ __all__ = [
     "manifest_from_json",
 ]
 
+_LONGEST_NAME = 1000
 _DIGITS = 100
 """Of a seed, at most: whatever a generator of secrets gives."""
 
@@ -49,7 +50,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     """
     content: dict[str, Any] = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
     content |= {field.name: getattr(manifest, field.name) for field in fields(Manifest)}
-    for name in ("versions", "machine", "rule"):
+    for name in ("versions", "machine", "rule", "data_selection"):
         content[name] = dict(content[name])
     content["deductions"] = asdict(manifest.deductions)
     line = _encode(content, "manifest")
@@ -80,7 +81,7 @@ def manifest_from_json(content: object, where: str) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise LogError(f"{where}: expected the manifest of a certificate log (format {FORMAT!r})")
     version = content.get("schema_version")
-    if version in (1, 2) and isinstance(version, int):
+    if version in (1, 2, 3) and isinstance(version, int):
         content = upgraded_manifest(content, version=version)
     elif version != SCHEMA_VERSION:
         raise LogError(
@@ -96,6 +97,8 @@ def manifest_from_json(content: object, where: str) -> Manifest:
         data_source=line.text("data_source"),
         data_split=line.text("data_split"),
         data_hash=line.text("data_hash"),
+        data_selection=line.counts("data_selection"),
+        data_notes=line.texts("data_notes"),
         class_names=line.texts("class_names"),
         latent_sigma=line.number("latent_sigma", above=0.0),
         n_select=line.integer("n_select", at_least=1),
@@ -149,6 +152,7 @@ def certificate_from_json(content: object, manifest: Manifest, where: str) -> Ce
         alpha=line.number("alpha", above=0.0, below=1.0),
         reason=line.text("reason"),
         seconds=line.number("seconds", at_least=0.0),
+        name=line.optional_text("name", at_most=_LONGEST_NAME),
     )
     check_certificate(certificate, manifest, line)
     return certificate

@@ -19,9 +19,12 @@ def upgraded_manifest(content: dict[str, object], *, version: int) -> dict[str, 
 
     Args:
         content: the decoded line.
-        version: 1 or 2.
+        version: 1, 2 or 3.
     """
     content = _upgraded_from_1(content) if version == 1 else content
+    content = {"data_selection": {}, "data_notes": []} | content
+    if version == 3:
+        return content
     added = {
         "lattice_step": 0.0,
         "deductions": asdict(NOTHING_DEDUCTED),
@@ -46,7 +49,13 @@ def _upgraded_from_1(content: dict[str, object]) -> dict[str, object]:
 
 
 def upgraded_certificate(content: object, *, noise: str) -> object:
-    """Add what certificates of version 1 did not have; told by their manifest's noise."""
+    """Add what certificates of earlier versions did not have.
+
+    Version 1 is told by its manifest's noise. The image's name may be there or not in any, since
+    a log that was begun by an earlier version goes on with the present one's certificates.
+    """
+    if isinstance(content, dict):
+        content = {"name": None} | content
     if noise == _NOISE_OF_VERSION_1 and isinstance(content, dict):
         return {"rival_upper": None, "reason": ""} | content
     return content

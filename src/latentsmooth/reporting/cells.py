@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from latentsmooth.errors import ConfigurationError
+from latentsmooth.records.reach import largest_provable_radius
 from latentsmooth.records.rounding import ceil_text, floor_text
 from latentsmooth.records.settled import lowers_radii
 from latentsmooth.reporting.summary import LogSummary
@@ -87,7 +88,8 @@ def radius_text(radius: float) -> str:
 
 def notes(summaries: Sequence[LogSummary]) -> list[str]:
     """Return what a reader must know beside the figures: one sentence or two a log."""
-    said = [each for summary in summaries for each in (_note(summary), _rule_note(summary))]
+    kinds = (_label_note, _reach_note, _note, _rule_note)
+    said = [kind(summary) for summary in summaries for kind in kinds]
     return list(dict.fromkeys(note for note in said if note))
 
 
@@ -148,6 +150,41 @@ def _note(summary: LogSummary) -> str:
         f"be; with confidence {_confidence(summary.delta)} at most {summary.false_at_most} are: "
         f"at every radius the true certified accuracy on these images is at least the one shown "
         f"minus {lost} points."
+    )
+
+
+def _label_note(summary: LogSummary) -> str:
+    """What figures are of where images have no label."""
+    missing, name = summary.n_images - summary.n_labelled, plain(summary.name)
+    if not missing:
+        return ""
+    if summary.n_labelled:
+        return (
+            f"{name}: {missing:,} of {summary.n_images:,} images have no label; accuracies are "
+            "over the others."
+        )
+    shares = ", ".join(
+        f"{floor_percent(Fraction(count, summary.n_images))} % at {radius_text(radius)}"
+        for radius, count in zip(summary.input_radii, summary.n_answered, strict=True)
+    )
+    return (
+        f"{name}: no image has a label, so there is no accuracy. Certified, be the class right or "
+        f"wrong: {shares}."
+    )
+
+
+def _reach_note(summary: LogSummary) -> str:
+    """At which radii no image could have been certified, whatever the classifier."""
+    if summary.manifest is None:
+        return ""
+    most = largest_provable_radius(summary.manifest)
+    beyond = [radius_text(radius) for radius in summary.input_radii if radius > most]
+    if not beyond:
+        return ""
+    return (
+        f"{plain(summary.name)}: no image could be certified at {', '.join(beyond)}: "
+        f"{summary.manifest.n_estimate:,} samples prove a radius of at most "
+        f"{floor_text(most, 4)} with this noise."
     )
 
 

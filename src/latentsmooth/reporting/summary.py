@@ -34,6 +34,7 @@ class LogSummary:
         n_correct: those with the true label predicted (abstention is never correct).
         input_radii: l2 radii over pixels in [0, 1] that accuracy is reported at.
         n_certified: per radius, images correct and certified there.
+        n_answered: per radius, images certified there whatever their label, if they have one.
         total_correct_radius: sum of the input radii of the correct images.
         total_seconds: wall time of all images.
         total_samples: noise samples of all images, or ``None`` where the file doesn't say.
@@ -51,6 +52,7 @@ class LogSummary:
     n_correct: int
     input_radii: tuple[float, ...]
     n_certified: tuple[int, ...]
+    n_answered: tuple[int, ...]
     total_correct_radius: Fraction
     total_seconds: float
     total_samples: int | None
@@ -147,6 +149,10 @@ def summarize(
         n_correct=len(correct),
         input_radii=radii,
         n_certified=tuple(sum(each.input_radius >= r for each in correct) for r in radii),
+        n_answered=tuple(
+            sum(not each.abstained and each.input_radius >= r for each in view.certificates)
+            for r in radii
+        ),
         total_correct_radius=sum((exact(each.input_radius) for each in correct), Fraction(0)),
         total_seconds=math.fsum(each.seconds for each in view.certificates),
         total_samples=None if None in samples else sum(filter(None, samples)),

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from latentsmooth.certification import EncoderPrecision, EngineOptions, Rule, parse_rule
 from latentsmooth.certification.bounds import whole
+from latentsmooth.certification.rules import check_rule_certifies_anything
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.machine import Precision
 from latentsmooth.records.settled import check_settled
@@ -128,7 +129,7 @@ class CertifySettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        self.stopping_rule()
+        check_rule_certifies_anything(self.stopping_rule())
         whole("seed", self.seed, at_least=0)
         whole("stride", self.stride, at_least=1)
         for name in ("limit", "batch_size"):

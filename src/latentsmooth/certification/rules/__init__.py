@@ -11,6 +11,11 @@ from latentsmooth.certification.rules.goals import (
     parse_goal,
 )
 from latentsmooth.certification.rules.pilot import PilotRule
+from latentsmooth.certification.rules.reach import (
+    check_rule_certifies,
+    check_rule_certifies_anything,
+    largest_input_radius,
+)
 from latentsmooth.certification.rules.registry import RULE_NAMES, parse_rule, rule_from_settings
 from latentsmooth.certification.rules.sequential import SequentialRule
 from latentsmooth.certification.rules.simulate import SimulationResult, simulate
@@ -32,6 +37,9 @@ __all__ = [
     "SimulationResult",
     "TwoSidedRule",
     "Verdict",
+    "check_rule_certifies",
+    "check_rule_certifies_anything",
+    "largest_input_radius",
     "parse_goal",
     "parse_rule",
     "rule_from_settings",
