@@ -44,7 +44,9 @@ def folder_images(folder: Path, split: str) -> FoundImages:
 def tree_images(tree: Folder, split: str, left_out: LeftOut) -> FoundImages:
     """The same of a tree that was walked already."""
     check_split(split)
-    layout = read_layout(tree)
+    tables = _tables(tree)
+    # Where tables tell the labels, folders need not.
+    layout = read_layout(tree, strict=not any(labels for _, _, labels in tables))
     found = UNDIVIDED
     if UNDIVIDED not in layout.splits:
         found = choose_split(split, tuple(layout.splits), where=tree.path)
@@ -52,7 +54,7 @@ def tree_images(tree: Folder, split: str, left_out: LeftOut) -> FoundImages:
         left_out.add("folder of images beside the splits", beside.inside)
     for empty in layout.empty:
         left_out.add("folder without images", empty.inside)
-    labels = _file_labels(tree, layout)
+    labels = _file_labels(tables, layout)
     part = layout.splits[found]
     if labels is None:
         root, names, named = part.place, _folder_names(layout), True
@@ -110,45 +112,46 @@ class _FileLabels:
     tables: frozenset[str]
 
 
-def _file_labels(tree: Folder, layout: Layout) -> _FileLabels | None:
+_Table = tuple[Folder, str, Mapping[str, str | None] | Listing | None]
+"""A folder, a table in it, and the labels it gives: by file name, or as a listing; or none."""
+
+
+def _tables(tree: Folder) -> list[_Table]:
+    """The tables of labels in a tree."""
+    found: list[_Table] = []
+    for folder, name in tree.all_files():
+        if name in METADATA_NAMES:
+            listing = read_listing(Path(folder.join(name)))
+            found.append((folder, name, None if listing.labels is None else listing))
+        elif name == _ANNOTATIONS:
+            found.append((folder, name, dict(read_annotations(Path(folder.join(name))))))
+    return found
+
+
+def _file_labels(tables: Sequence[_Table], layout: Layout) -> _FileLabels | None:
     """Labels of the tables in a tree, ``None`` where there are none with labels."""
-    listings: list[tuple[Folder, Listing]] = []
     by_path: dict[str, str | None] = {}
-    tables: set[str] = set()
-    for folder in _table_folders(tree, layout):
-        for name in METADATA_NAMES:
-            if name in folder.files:
-                listing = read_listing(Path(folder.join(name)))
-                tables.add(folder.join(name))
-                if listing.labels is not None:
-                    listings.append((folder, listing))
-        if _ANNOTATIONS in folder.files:
-            tables.add(folder.join(_ANNOTATIONS))
-            found = read_annotations(Path(folder.join(_ANNOTATIONS)))
-            by_path |= _annotated(folder, found)
-    if not listings and not by_path:
+    numbered = True
+    for folder, _, labels in tables:
+        if isinstance(labels, Listing):
+            numbered = numbered and labels.numbered
+            places = labels.located(Path(folder.path))
+            by_path |= dict(zip(places, labels.labels or (), strict=True))
+        elif labels is not None:
+            numbered = False
+            by_path |= _annotated(folder, labels)
+    if not by_path:
         return None
-    numbered = bool(listings) and all(listing.numbered for _, listing in listings)
-    for folder, listing in listings:
-        by_path |= dict(zip(listing.located(Path(folder.path)), listing.labels or (), strict=True))
+    files = frozenset(folder.join(name) for folder, name, _ in tables)
     if numbered and not any(part.classes for part in layout.splits.values()):
         names, values = number_labels(by_path.values())
         by_path = {path: None if v is None else str(values[v]) for path, v in by_path.items()}
-        return _FileLabels(by_path, names, False, frozenset(tables))
+        return _FileLabels(by_path, names, False, files)
     known = {name for name in by_path.values() if name is not None}
-    return _FileLabels(
-        by_path, tuple(sorted(known | set(_folder_names(layout)))), True, frozenset(tables)
-    )
+    return _FileLabels(by_path, tuple(sorted(known | set(_folder_names(layout)))), True, files)
 
 
-def _table_folders(tree: Folder, layout: Layout) -> list[Folder]:
-    folders = [tree]
-    for part in layout.splits.values():
-        folders += [each for each in (part.top, part.place) if each not in folders]
-    return folders
-
-
-def _annotated(folder: Folder, labels: Mapping[str, str]) -> dict[str, str | None]:
+def _annotated(folder: Folder, labels: Mapping[str, str | None]) -> dict[str, str | None]:
     """Annotations name files without their folder: in this one or any below it."""
     return {
         os.path.normpath(owner.join(name)): labels[name]

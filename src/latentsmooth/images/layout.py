@@ -59,7 +59,7 @@ class Layout:
     empty: list[Folder] = field(default_factory=list)
 
 
-def read_layout(tree: Folder) -> Layout:
+def read_layout(tree: Folder, *, strict: bool = True) -> Layout:
     """Understand a tree of images.
 
     Understood are ``SPLIT/CLASS/…``, ``CLASS/SPLIT/…``, ``CLASS/…``, ``SPLIT/IMAGE`` and plain
@@ -67,18 +67,22 @@ def read_layout(tree: Folder) -> Layout:
     are told by their names, in any case and spelling, see `splits.exact_split`; names such as
     ``seg_train`` count where they come in pairs or hold class folders.
 
+    Args:
+        tree: of the set.
+        strict: whether folders must tell the classes; where tables do, they need not.
+
     Raises:
         DataError: it could be read in several ways, or in none; names what was seen.
     """
     folder = tree
     while True:
         empty = [each for each in folder.folders.values() if not each.holds_images]
-        found = _split_level(folder)
+        found = _split_level(folder, strict)
         if found is not None:
             return Layout(found[0], found[1], empty)
         inner = _wrapped(folder)
         if inner is None:
-            return Layout(_undivided(folder), [], empty)
+            return Layout(_undivided(folder, strict), [], empty)
         folder = inner
 
 
@@ -98,7 +102,9 @@ def _is_class_with_images(folder: Folder) -> bool:
     return exact_split(folder.name) is None and not folder.image_folders
 
 
-def _split_level(folder: Folder) -> tuple[dict[str, SplitFolder], list[Folder]] | None:
+def _split_level(
+    folder: Folder, strict: bool
+) -> tuple[dict[str, SplitFolder], list[Folder]] | None:
     """The splits whose folders lie in this one, and the folders beside them; ``None`` if none."""
     inside = folder.image_folders
     named = {each.name: split for each in inside if (split := exact_split(each.name))}
@@ -125,8 +131,9 @@ def _split_level(folder: Folder) -> tuple[dict[str, SplitFolder], list[Folder]] 
     _check_once(folder, named)
     if folder.first_image is not None and not with_classes:
         _refuse(folder, f"images such as {folder.first_image} lie beside {_names(named)}")
-    splits = {split: _split_folder(folder.folders[name]) for name, split in named.items()}
-    _check_common(folder, splits)
+    splits = {split: _split_folder(folder.folders[name], strict) for name, split in named.items()}
+    if strict:
+        _check_common(folder, splits)
     return splits, beside
 
 
@@ -166,11 +173,11 @@ def _check_common(folder: Folder, splits: Mapping[str, SplitFolder]) -> None:
             )
 
 
-def _split_folder(folder: Folder) -> SplitFolder:
+def _split_folder(folder: Folder, strict: bool) -> SplitFolder:
     place = folder
     while (inner := _inside_split(place)) is not None:
         place = inner
-    return SplitFolder(folder, place, _classes(place))
+    return SplitFolder(folder, place, _classes(place, strict))
 
 
 def _inside_split(folder: Folder) -> Folder | None:
@@ -186,7 +193,7 @@ def _inside_split(folder: Folder) -> Folder | None:
     return inside[0] if again or name in _WRAPPERS else None
 
 
-def _undivided(folder: Folder) -> dict[str, SplitFolder]:
+def _undivided(folder: Folder, strict: bool) -> dict[str, SplitFolder]:
     """The classes of a folder without splits, or the splits that lie within its classes."""
     inside = folder.image_folders
     parts = [
@@ -194,7 +201,7 @@ def _undivided(folder: Folder) -> dict[str, SplitFolder]:
         for one in inside
     ]
     if not any(parts):
-        return {UNDIVIDED: SplitFolder(folder, folder, _classes(folder))}
+        return {UNDIVIDED: SplitFolder(folder, folder, _classes(folder, strict))}
     for one, named in zip(inside, parts, strict=True):
         if len(named) < len(one.image_folders) or one.first_image is not None:
             _refuse(folder, f"{one.name} holds more than split folders, others have these")
@@ -206,11 +213,13 @@ def _undivided(folder: Folder) -> dict[str, SplitFolder]:
     return {split: SplitFolder(folder, folder, classes) for split, classes in splits.items()}
 
 
-def _classes(place: Folder) -> dict[str, list[Folder]]:
+def _classes(place: Folder, strict: bool) -> dict[str, list[Folder]]:
     """The class folders directly in one, none where images lie there without labels."""
     inside = place.image_folders
     if not inside:
         return {}
+    if not strict:
+        return {} if place.first_image is not None else {each.name: [each] for each in inside}
     if place.first_image is not None:
         raise DataError(
             f"{printable(place.join(place.first_image))} lies beside the class folders of "

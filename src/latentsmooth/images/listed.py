@@ -85,7 +85,7 @@ def _rows(listing: Listing, split: str) -> list[_Row]:
     labels = listing.labels or (None,) * len(paths)
     splits = [split] * len(paths)
     if listing.splits is not None:
-        splits = [each or "" for each in listing.splits]
+        splits = [canonical(each or "") for each in listing.splits]
         if "" in splits:
             raise DataError(f"{listing.file} row {splits.index('')}: no split; others have one")
     return list(zip(paths, labels, splits, strict=True))
