@@ -197,7 +197,7 @@ def _settle_unknown(
             f"{images} images of classes that the classifier does not know count as unlabelled: "
             f"{_few(names)}"
         ]
-    near = difflib.get_close_matches(names[0], ours, n=1, cutoff=0.7) if len(ours) < 10_000 else []
+    near = difflib.get_close_matches(names[0], ours, n=1, cutoff=0.6) if len(ours) < 10_000 else []
     raise ConfigurationError(
         f"{source} has {images} images of classes that the classifier does not know: {_few(names)}"
         + (f" (did they mean {printable(near[0])!r}?)" if near else f"; it knows {_few(ours)}")

@@ -201,6 +201,8 @@ def _undivided(folder: Folder, strict: bool) -> dict[str, SplitFolder]:
         for one in inside
     ]
     if not any(parts):
+        if strict:
+            _check_chain(folder)
         return {UNDIVIDED: SplitFolder(folder, folder, _classes(folder, strict))}
     for one, named in zip(inside, parts, strict=True):
         if len(named) < len(one.image_folders) or one.first_image is not None:
@@ -230,6 +232,17 @@ def _classes(place: Folder, strict: bool) -> dict[str, list[Folder]]:
         _refuse(place, f"{_names(parts)} beside {_names(inside)} are no classes")
     _check_groups(place, inside)
     return {each.name: [each] for each in inside}
+
+
+def _check_chain(folder: Folder) -> None:
+    """Refuse folders that each hold nothing but the next: any of them may be the class."""
+    chain: list[str] = []
+    while len(folder.image_folders) == 1 and folder.first_image is None:
+        [folder] = folder.image_folders
+        if folder.name.lower() not in _WRAPPERS:
+            chain.append(folder.name)
+    if len(chain) > 1:
+        _refuse(folder, f"of {_names(chain)}, one inside the other, any may be the class")
 
 
 def _check_groups(place: Folder, inside: Sequence[Folder]) -> None:
