@@ -92,7 +92,10 @@ class FlagParser(ArgumentParser):
         return super().add_argument(*names, **options)
 
     def dump(self, *arguments: Any, **options: Any) -> str:
-        """The configuration without what has no value: in a file that would be an error."""
+        """The configuration as a file takes it: no positional words, and only what has a value."""
         configuration, *others = arguments
-        given = {key: value for key, value in configuration.items() if value is not None}
+        given = configuration.clone()
+        for key, value in configuration.items():
+            if value is None or key.isupper():
+                given.pop(key)
         return str(super().dump(given, *others, **options))
