@@ -87,6 +87,19 @@ def test_a_hugging_face_data_set_is_followed_in_its_order(tmp_path: Path) -> Non
     assert certify(classifier(), whole.select([1, 2]), tmp_path / "part") == [0, 2]
 
 
+def test_certify_and_predict_take_data_sets_too() -> None:
+    model = classifier()
+    made = model.certify(Pets(), n_estimate=100)
+    assert [(each.label, each.prediction, each.name) for each in made] == [
+        (2, 2, "dataset:Pets item 0"),
+        (1, 1, "dataset:Pets item 1"),
+    ]
+    images = ImageSet.from_tensors(pixels([0, 1]), [0, 1], class_names=NAMES).subset(stride=2)
+    assert [each.prediction for each in model.predict(images, n_samples=50)] == [0]
+    with pytest.raises(ConfigurationError, match="labels of its own"):
+        model.certify(images, labels=[1])
+
+
 def test_unknown_classes_are_refused_or_unlabelled(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 from typing_extensions import Unpack
 
@@ -14,13 +16,14 @@ from latentsmooth.certification.jobs import LabelledTensor
 from latentsmooth.certification.preparation import SmoothedClassifier
 from latentsmooth.certification.rules import FixedRule, Rule
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
+from latentsmooth.images import fit_images
 
 __all__ = ["certify", "choose_rule", "predict"]
 
 
 def certify(
     classifier: SmoothedClassifier,
-    images: Tensor,
+    images: Tensor | Any,
     *,
     rule: Rule | None = None,
     n_select: int | None = None,
@@ -34,7 +37,8 @@ def certify(
 
     Args:
         classifier: encoder, head and ``latent_sigma``.
-        images: ``(batch, channels, height, width)`` float, pixels in [0, 1].
+        images: ``(batch, channels, height, width)`` float, pixels in [0, 1]; or a set of images,
+            or any data set that `ImageSet.from_dataset` takes, with indices and labels of its own.
         rule: says when an image has enough votes; in place of the three numbers below.
         n_select: samples that choose each candidate class (default 100).
         n_estimate: fresh samples that bound its probability (default 100,000).
@@ -51,14 +55,14 @@ def certify(
         ShapeError: where images, indices and labels do not fit.
     """
     chosen = choose_rule(rule, n_select=n_select, n_estimate=n_estimate, alpha=alpha)
-    items = _items(images, indices, labels)
+    items = _items(classifier, images, indices, labels)
     workload = len(images) * (chosen.n_select + chosen.n_max)
     return list(Certifier(classifier, workload=workload, **engine).certify(items, chosen))
 
 
 def predict(
     classifier: SmoothedClassifier,
-    images: Tensor,
+    images: Tensor | Any,
     *,
     n_samples: int = 1000,
     alpha: float = 1e-3,
@@ -72,7 +76,7 @@ def predict(
     Returns:
         One prediction an image, in order.
     """
-    items = _items(images, indices, None)
+    items = _items(classifier, images, indices, None)
     n_samples = whole("n_samples", n_samples, at_least=1)
     certifier = Certifier(classifier, workload=len(images) * n_samples, **engine)
     return list(certifier.predict(items, n_samples=n_samples, alpha=alpha))
@@ -100,10 +104,19 @@ def choose_rule(
 
 
 def _items(
-    images: Tensor, indices: Sequence[int] | None, labels: Sequence[int | None] | None
+    classifier: SmoothedClassifier,
+    images: Tensor | Any,
+    indices: Sequence[int] | None,
+    labels: Sequence[int | None] | None,
 ) -> Iterator[LabelledTensor]:
+    if hasattr(images, "__getitem__") and not isinstance(images, (Tensor, np.ndarray, list, tuple)):
+        if indices is not None or labels is not None:
+            raise ConfigurationError("a data set has indices and labels of its own; give no others")
+        return _items_of_set(classifier, images)
     if not isinstance(images, Tensor):
-        raise DataError(f"expected images as a torch tensor, got {type(images).__name__}")
+        raise DataError(
+            f"expected images as a torch tensor or a data set, got {type(images).__name__}"
+        )
     if images.ndim != 4:
         raise ShapeError(
             f"expected images of shape (batch, channels, height, width), got {tuple(images.shape)}"
@@ -119,4 +132,15 @@ def _items(
     return (
         LabelledTensor(image=image, index=int(place), label=label)
         for image, place, label in zip(images, places, classes, strict=True)
+    )
+
+
+def _items_of_set(classifier: SmoothedClassifier, images: Any) -> Iterator[LabelledTensor]:
+    """Images of a data set as the classifier takes them, decoded one by one."""
+    fitted = fit_images(
+        images, image_shape=classifier.image_shape, class_names=classifier.class_names
+    )
+    return (
+        LabelledTensor(image=item.image, index=item.index, label=item.label, name=item.record_name)
+        for item in fitted
     )

@@ -109,7 +109,7 @@ class LatentSmoothedClassifier(nn.Module):
 
     def certify(
         self,
-        images: Tensor,
+        images: Tensor | Any,
         *,
         rule: Rule | None = None,
         n_select: int | None = None,
@@ -119,7 +119,7 @@ class LatentSmoothedClassifier(nn.Module):
         labels: Sequence[int | None] | None = None,
         **engine: Unpack[EngineOptions],
     ) -> list[Certificate]:
-        """Certify ``(batch, *image_shape)`` images; see `latentsmooth.certification.certify`."""
+        """Certify ``(batch, *image_shape)`` images or a data set; see `latentsmooth.certification.certify`."""
         return certify(
             self,
             images,
@@ -134,14 +134,14 @@ class LatentSmoothedClassifier(nn.Module):
 
     def predict(
         self,
-        images: Tensor,
+        images: Tensor | Any,
         *,
         n_samples: int = 1000,
         alpha: float = 1e-3,
         indices: Sequence[int] | None = None,
         **engine: Unpack[EngineOptions],
     ) -> list[Prediction]:
-        """Predict ``(batch, *image_shape)`` images; see `latentsmooth.certification.predict`."""
+        """Predict ``(batch, *image_shape)`` images or a data set; see `latentsmooth.certification.predict`."""
         return predict(self, images, n_samples=n_samples, alpha=alpha, indices=indices, **engine)
 
     def save_pretrained(self, folder: str | Path, *, head_dtype: HeadDtype = "float32") -> Path:
