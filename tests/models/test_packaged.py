@@ -143,7 +143,7 @@ def test_predict_says_what_became_of_a_picture(
     said = capsys.readouterr().out
     assert "0.png: 30x40 RGB, brought to 28x28 gray; the certificate is about that" in said
     assert said.count("brought to") == 5
-    assert "So were 2 more." in said
+    assert "2 images of other sizes likewise." in said
     assert "Of every file the negative was taken." in said
     assert "truly" in said
 

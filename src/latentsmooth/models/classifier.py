@@ -119,7 +119,10 @@ class LatentSmoothedClassifier(nn.Module):
         labels: Sequence[int | None] | None = None,
         **engine: Unpack[EngineOptions],
     ) -> list[Certificate]:
-        """Certify ``(batch, *image_shape)`` images or a data set; see `latentsmooth.certification.certify`."""
+        """Certify ``(batch, *image_shape)`` images or a data set.
+
+        See `latentsmooth.certification.certify`.
+        """
         return certify(
             self,
             images,
@@ -141,7 +144,10 @@ class LatentSmoothedClassifier(nn.Module):
         indices: Sequence[int] | None = None,
         **engine: Unpack[EngineOptions],
     ) -> list[Prediction]:
-        """Predict ``(batch, *image_shape)`` images or a data set; see `latentsmooth.certification.predict`."""
+        """Predict ``(batch, *image_shape)`` images or a data set.
+
+        See `latentsmooth.certification.predict`.
+        """
         return predict(self, images, n_samples=n_samples, alpha=alpha, indices=indices, **engine)
 
     def save_pretrained(self, folder: str | Path, *, head_dtype: HeadDtype = "float32") -> Path:
