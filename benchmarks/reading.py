@@ -4,9 +4,10 @@
         --output benchmarks/results/reading.json
 
 The folder is written beside the system's temporary files: one PNG an image, a folder a class, under
-train/. Every reading is a process of its own: `load` is the call of `load_images` (finding files and
-labels, looking at headers), `decode` the first batch, for which every image is decoded. Versions
-take turns; medians over rounds of wall and of processor seconds. Beside the JSON a table is written.
+train/. Every reading is a process of its own: `load` is the call of `load_images` (finding files
+and labels, looking at headers), `decode` the first batch, for which every image is decoded.
+Versions take turns; medians over rounds of wall and of processor seconds. Beside the JSON a table
+is written.
 """
 
 from __future__ import annotations
@@ -81,9 +82,9 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Reading 50,000 images, before and after",
         "",
-        f"Made by `benchmarks/reading.py`; {report['rounds']} rounds, versions in turns, medians of "
-        f"seconds. {report['provenance']['machine'].get('processor', '')}. The fingerprints of both "
-        "versions are equal.",
+        f"Made by `benchmarks/reading.py`; {report['rounds']} rounds, versions in turns, medians "
+        f"of seconds. {report['provenance']['machine'].get('processor', '')}. The fingerprints of "
+        "both versions are equal.",
         "",
         "| source | part | before, wall | after, wall | before, processor | after, processor |",
         "| --- | --- | --: | --: | --: | --: |",

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from latentsmooth.certification import Certifier, LabelledTensor, Rule, prepare_classifier
+from latentsmooth.certification.rules import Setting, largest_input_radius
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.files import hold, make_folder
 from latentsmooth.images import ImageSet
 from latentsmooth.machine import describe_machine
 from latentsmooth.records import package_versions
+from latentsmooth.records.rounding import floor_text
 from latentsmooth.records.run import OnCertificate, engine_options
 from latentsmooth.records.settled import check_settled
 from latentsmooth.sweep.certifying import (
@@ -194,6 +196,7 @@ class _Sweeper:
         settings = self.plan.certify
         certified = None if asked else found_certificates(model, images, own, settings)
         if asked:
+            self._tell_reach(run, model)
             self.say(f"{run.name}: certifying {len(images):,} images ({kind_of(model)})")
             certified = certify_run(
                 model,
@@ -216,6 +219,22 @@ class _Sweeper:
             noise=engine["noise"],
         )
         return Done(run=run, model=model, certified=certified, arithmetic=arithmetic(prepared))
+
+    def _tell_reach(self, run: SweepRun, model: LatentSmoothedClassifier) -> None:
+        """Say at which radii no image can be certified, whatever the classifier answers."""
+        rule = self.plan.certify.stopping_rule()
+        setting = Setting(
+            latent_sigma=model.latent_sigma,
+            lipschitz_bound=model.lipschitz_bound,
+            num_classes=len(model.class_names),
+        )
+        most = largest_input_radius(rule, setting)
+        beyond = [f"{radius:g}" for radius in self.plan.input_radii if radius > most]
+        if beyond:
+            self.say(
+                f"{run.name}: no image can be certified at radius {', '.join(beyond)}: "
+                f"{rule.n_max:,} samples prove at most {floor_text(most, 3)} with its noise"
+            )
 
     def _leave(self, run: SweepRun, reason: str) -> None:
         self.say(f"{run.name}: left out, {reason}")
