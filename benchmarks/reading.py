@@ -74,7 +74,7 @@ def read(source: str, version: Path) -> dict[str, Any]:
 
 def median(results: list[dict[str, Any]], part: str, clock: str) -> float:
     """Median seconds of a part."""
-    return statistics.median(result[part][clock] for result in results)
+    return float(statistics.median(result[part][clock] for result in results))
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -316,7 +316,7 @@ def test_numbers_of_numpy_are_plain_numbers_in_the_rule() -> None:
 
 def test_arrays_are_no_images() -> None:
     with pytest.raises(DataError, match="torch tensor or a data set, got ndarray"):
-        certify(HalfSpaceClassifier(), np.zeros((1, 1, 2, 2)))  # type: ignore[arg-type]
+        certify(HalfSpaceClassifier(), np.zeros((1, 1, 2, 2)))
 
 
 def test_seed_and_index_change_the_votes() -> None:

@@ -16,6 +16,7 @@ from latentsmooth.errors import ConfigurationError
 from latentsmooth.files import hold, make_folder
 from latentsmooth.images import ImageSet
 from latentsmooth.machine import describe_machine
+from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records import package_versions
 from latentsmooth.records.rounding import floor_text
 from latentsmooth.records.run import OnCertificate, engine_options
