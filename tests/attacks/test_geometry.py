@@ -12,19 +12,20 @@ from torch import Tensor
 
 from latentsmooth.attacks.geometry import distances, inside, on_ray, project, reach
 from latentsmooth.errors import ShapeError
+from tests.seeds import shifted
 
 SHAPE = (3, 4, 4)
 
 
 def images(count: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(shifted(seed))
     pixels = torch.rand(count, *SHAPE, generator=generator)
     # Many pixels at the box's faces, as in photographs.
     return (pixels * 1.6 - 0.3).clamp(0, 1)
 
 
 def directions(count: int, length: float, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(shifted(seed))
     drawn = torch.randn(count, *SHAPE, generator=generator)
     drawn[:, :, 0] = 0.0
     return drawn * length

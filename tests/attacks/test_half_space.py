@@ -25,6 +25,7 @@ from latentsmooth.certification import Certificate, Certifier, FixedRule, certif
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.orthogonal import ChannelNormalize
 from tests.certification.half_space import HalfSpace, HalfSpaceClassifier
+from tests.seeds import shifted
 
 SIGMA = 0.1
 QUICK = AttackSettings(steps=20, draws=16, search_draws=4000)
@@ -65,7 +66,7 @@ def scene(
     distance, here within the box.
     """
     model = HalfSpaceClassifier(factor=factor, threshold=factor, sigma=sigma)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(shifted(0))
     images = 0.5 + 0.15 * torch.rand(6, 1, 2, 2, generator=generator) + 0.05
     images[3:] = 1 - images[3:]
     return model, images, [abs(model.latent_margin(image)) / factor for image in images]
@@ -166,7 +167,7 @@ def linear(normal: Tensor, thresholds: Tensor) -> Any:
 
 
 def generators(count: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in range(count)]
+    return [torch.Generator().manual_seed(shifted(seed)) for seed in range(count)]
 
 
 def test_norm_and_direction_find_the_hyperplane() -> None:

@@ -16,13 +16,14 @@ from latentsmooth.images import ImageSet, load_images
 from latentsmooth.models import LatentSmoothedClassifier, build
 from latentsmooth.records import certify_to_log, read_log
 from latentsmooth.records.log import CertificateLog
+from tests.seeds import shifted
 
 # 512 draws: one image at a time.
 QUICK = AttackSettings(steps=2, draws=512, search_draws=100)
 
 
 def network(seed: int, images: ImageSet) -> LatentSmoothedClassifier:
-    torch.manual_seed(seed)
+    torch.manual_seed(shifted(seed))
     return build(
         "lsrs-lenet",
         num_classes=10,

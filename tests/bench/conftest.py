@@ -10,6 +10,7 @@ from latentsmooth.bench import Subject
 from latentsmooth.models import LatentSmoothedClassifier, build
 from latentsmooth.orthogonal import Center
 from tests.certification.half_space import HalfSpace
+from tests.seeds import shifted
 
 SHAPE = (1, 8, 8)
 
@@ -34,6 +35,6 @@ def half_space() -> Subject:
 
 @pytest.fixture
 def haar() -> Subject:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     model = build("lsrs-haar", num_classes=3, image_shape=SHAPE, width=0.05, latent_sigma=0.5)
     return Subject(label="lsrs-haar@0.05", model=model.eval(), trained=False)

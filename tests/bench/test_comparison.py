@@ -29,6 +29,7 @@ from latentsmooth.bench import (
 from latentsmooth.bench.memory import main as memory_main
 from latentsmooth.bench.memory import peak_mib
 from latentsmooth.errors import ConfigurationError, ShapeError
+from tests.seeds import shifted
 
 IMAGES = torch.rand(2, 1, 8, 8)
 
@@ -55,7 +56,7 @@ def made() -> Comparison:
     patch.setattr("latentsmooth.bench.contender.SWEEP_SECONDS", 0.0)
     patch.setitem(sys.modules, "art", None)
     patch.setitem(sys.modules, "art.estimators.certification.randomized_smoothing", None)
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     try:
         subjects = load_subjects(
             ["lenet@0.2", "lsrs-haar@0.05"], device=torch.device("cpu"), image_shape=(1, 8, 8)

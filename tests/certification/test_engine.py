@@ -31,6 +31,7 @@ from latentsmooth.errors import ConfigurationError, DataError, ShapeError
 from latentsmooth.lipschitz import register_rule
 from latentsmooth.machine import Precision
 from tests.certification.half_space import HalfSpaceClassifier, Scale
+from tests.seeds import shifted
 
 
 def images_with_mean(*means: float) -> Tensor:
@@ -85,7 +86,7 @@ def test_simulated_certificates_exceed_the_true_radius_at_most_alpha_of_the_time
     alpha, n_select, n_estimate, sigma, runs = 0.01, 100, 1000, 0.5, 20_000
     p = float(norm.cdf(margin_in_sigmas))
     true_radius = margin_in_sigmas * sigma
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(shifted(0))
     chooses_right = rng.binomial(n_select, p, runs) >= n_select / 2
     votes = rng.binomial(n_estimate, np.where(chooses_right, p, 1 - p))
     known = {k: clopper_pearson_lower(k, n_estimate, alpha) for k in set(votes.tolist())}
@@ -126,7 +127,7 @@ class Network(nn.Module):
 
 
 def network_classifier() -> HalfSpaceClassifier:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     classifier = HalfSpaceClassifier()
     classifier.head = Network().eval()
     return classifier
@@ -134,7 +135,7 @@ def network_classifier() -> HalfSpaceClassifier:
 
 def test_certificates_do_not_depend_on_batch_size_or_company() -> None:
     classifier = network_classifier()
-    images = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(shifted(1)))
     whole = timeless(certify(classifier, images, n_estimate=1000, batch_size=64))
     other = timeless(certify(classifier, images, n_estimate=1000, batch_size=257))
     alone = [
@@ -155,7 +156,7 @@ def test_certificates_do_not_depend_on_batch_size_or_company() -> None:
 )
 def test_certificates_do_not_depend_on_how_images_are_scheduled(rule: Rule) -> None:
     classifier = network_classifier()
-    images = torch.rand(12, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(12, 1, 2, 2, generator=torch.Generator().manual_seed(shifted(1)))
     items = [LabelledTensor(image=image, index=index) for index, image in enumerate(images)]
 
     def certified(order: int, **engine: int) -> dict[int, Certificate]:
@@ -217,7 +218,7 @@ def test_folding_keeps_the_smoothed_classifier_and_its_radius() -> None:
 
 def test_a_prediction_inside_the_loop_changes_no_certificate() -> None:
     classifier = network_classifier()
-    images = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(shifted(1)))
     items = [LabelledTensor(image=image, index=index) for index, image in enumerate(images)]
     rule = FixedRule(n_select=50, n_estimate=700)
     wanted = timeless(list(Certifier(classifier).certify(items, rule)))

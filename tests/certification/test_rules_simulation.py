@@ -28,6 +28,7 @@ from latentsmooth.certification.rules import (
     simulate,
 )
 from latentsmooth.errors import ConfigurationError, ShapeError
+from tests.seeds import shifted
 
 RUNS = 20_000
 BUDGET = 500
@@ -87,7 +88,7 @@ def test_false_claims_stay_within_alpha(kind: str, alpha: float) -> None:
     most = 0.0
     for p in PROBABILITIES:
         rule = make(kind, p, alpha)
-        rng = np.random.default_rng([KINDS.index(kind), int(1e4 * p), int(1e3 * alpha)])
+        rng = np.random.default_rng([KINDS.index(kind), int(1e4 * p), int(1e3 * alpha), shifted(0)])
         result = simulate(rule, SETTING, np.array([p, 1 - p]), RUNS, rng)
         false = false_claims(result, p)
         assert binomtest(false, RUNS, alpha, alternative="greater").pvalue > 1e-4, (p, false)
@@ -105,14 +106,16 @@ def test_ties_of_three_classes_are_decided_at_most_alpha_often(kind: str) -> Non
     setting = Setting(latent_sigma=SIGMA, lipschitz_bound=1.0, num_classes=4)
     shares = np.array([0.3, 0.3, 0.3, 0.1])
     rule = make(kind, 0.5, 0.05)
-    result = simulate(rule, setting, shares, 4000, np.random.default_rng(1))
+    result = simulate(rule, setting, shares, 4000, np.random.default_rng(shifted(1)))
     claims = int((~result.abstained).sum())
     assert binomtest(claims, 4000, 0.05, alternative="greater").pvalue > 1e-4
 
 
 def test_fixed_rule_abstains_as_often_as_the_binomial_says() -> None:
     rule = FixedRule(n_select=1000, n_estimate=500, alpha=0.01)
-    result = simulate(rule, SETTING, np.array([0.55, 0.45]), RUNS, np.random.default_rng(3))
+    result = simulate(
+        rule, SETTING, np.array([0.55, 0.45]), RUNS, np.random.default_rng(shifted(3))
+    )
     enough = next(k for k in range(501) if clopper_pearson_lower(k, 500, 0.01) > 0.5)
     right = result.candidate == 0
     chance = float(binom.cdf(enough - 1, 500, 0.55))
@@ -125,8 +128,8 @@ def test_simulation_is_the_rule_followed_vote_by_vote() -> None:
     """The same distribution of draws as a plain loop over single certifications."""
     rule = SequentialRule(goal=RadiusAtLeast(0.5), n_select=20, n_max=BUDGET)
     shares = np.array([0.87, 0.13])
-    result = simulate(rule, SETTING, shares, RUNS, np.random.default_rng(5))
-    rng, prepared = np.random.default_rng(6), rule.prepare(SETTING)
+    result = simulate(rule, SETTING, shares, RUNS, np.random.default_rng(shifted(5)))
+    rng, prepared = np.random.default_rng(shifted(6)), rule.prepare(SETTING)
     used, claims = [], 0
     for _ in range(1000):
         select, estimate = np.zeros(2, dtype=int), np.zeros(2, dtype=int)
@@ -147,12 +150,12 @@ def test_simulation_is_the_rule_followed_vote_by_vote() -> None:
 @pytest.mark.parametrize("bound", ["betting", "alpha-spending"])
 def test_giving_up_early_saves_draws_and_loses_few_images(bound: str) -> None:
     """Images over a whole range of probabilities, against the fixed rule of the same budget."""
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(shifted(7))
     p = 1 - rng.beta(0.4, 0.6, size=RUNS) / 2
     shares = np.stack([p, 1 - p], axis=1)
     rule = parse_rule("sequential", goal="radius>=0.5", bound=bound)
-    result = simulate(rule, SETTING, shares, RUNS, np.random.default_rng(8))
-    fixed = simulate(FixedRule(), SETTING, shares, RUNS, np.random.default_rng(8))
+    result = simulate(rule, SETTING, shares, RUNS, np.random.default_rng(shifted(8)))
+    fixed = simulate(FixedRule(), SETTING, shares, RUNS, np.random.default_rng(shifted(8)))
     reached = float((fixed.claimed_radius >= 0.5).mean())
     assert 0.3 < reached < 0.9
     assert reached - float((result.claimed_radius >= 0.5).mean()) <= 0.003
@@ -163,7 +166,7 @@ def test_giving_up_early_saves_draws_and_loses_few_images(bound: str) -> None:
 def test_two_sided_and_pilot_are_worth_their_name() -> None:
     setting = Setting(latent_sigma=SIGMA, lipschitz_bound=1.0, num_classes=10)
     shares = np.array([0.48, *[0.52 / 9] * 9])
-    rng = np.random.default_rng(9)
+    rng = np.random.default_rng(shifted(9))
     assert not simulate(TwoSidedRule(), setting, shares, 50, rng).abstained.any()
     assert simulate(FixedRule(), setting, shares, 50, rng).abstained.all()
     pilot = simulate(PilotRule(tolerance=0.02), SETTING, np.array([0.8, 0.2]), 2000, rng)
@@ -173,7 +176,7 @@ def test_two_sided_and_pilot_are_worth_their_name() -> None:
 
 
 def test_unusable_probabilities_are_refused() -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(shifted(0))
     with pytest.raises(ShapeError, match=r"\(2,\) or \(5, 2\)"):
         simulate(FixedRule(), SETTING, np.ones(3) / 3, 5, rng)
     with pytest.raises(ConfigurationError, match="add up to 1"):

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from latentsmooth.lipschitz import RoundingBound, rounding_bound
 from latentsmooth.orthogonal.freezing import freeze
+from tests.seeds import shifted
 
 
 def images(
     shape: Sequence[int], *, low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """Random images, corners of the box, and constant ones."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(shifted(0))
     inside = torch.rand(16, *shape, generator=generator, dtype=dtype)
     corners = torch.randint(0, 2, (16, *shape), generator=generator).to(dtype)
     flat = torch.tensor([0.0, 1.0, 0.5, 1 / 3], dtype=dtype).reshape(4, *[1] * len(shape))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 from latentsmooth.lipschitz import bake, lipschitz_bound
+from tests.seeds import shifted
 
 
 class Widen(nn.Module):
@@ -20,7 +21,7 @@ class Widen(nn.Module):
 
 
 def test_the_copy_computes_the_same_and_the_original_stays() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     network = nn.Sequential(
         parametrizations.orthogonal(nn.Linear(4, 4)),
         nn.ReLU(),

@@ -30,6 +30,7 @@ from latentsmooth.orthogonal import (
     Parallel,
 )
 from tests.oracles import singular_values
+from tests.seeds import shifted
 
 
 def stretch(layer: nn.Module, shape: tuple[int, ...]) -> float:
@@ -39,7 +40,7 @@ def stretch(layer: nn.Module, shape: tuple[int, ...]) -> float:
 @pytest.mark.parametrize("shape", [(3, 7), (7, 3), (5, 5), (1, 1), (40, 90)])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_dense_layers_are_bounded_tightly(shape: tuple[int, int], scale: float) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = nn.Linear(*shape).double()
     with torch.no_grad():
         layer.weight.mul_(scale)
@@ -48,7 +49,7 @@ def test_dense_layers_are_bounded_tightly(shape: tuple[int, int], scale: float) 
 
 
 def test_multiples_of_orthogonal_matrices_need_no_search() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     matrix = torch.linalg.qr(torch.randn(30, 20, dtype=torch.float64)).Q
     for scale in (0.5, 1.0, 3.0):
         assert scale * (1 - 1e-14) <= dense_bound(scale * matrix) <= scale * (1 + 1e-12)
@@ -77,7 +78,7 @@ def test_known_factors_bound_the_jacobian(layer: nn.Module, bound: float) -> Non
 
 
 def test_scaling_the_input_raises_the_bound() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     convolution = OrthogonalConv2d(3, 8, 3).eval()
     plain = lipschitz_bound(nn.Sequential(convolution, MaxMin()))
     std = (0.2470, 0.2435, 0.2616)
@@ -194,7 +195,7 @@ def test_the_error_names_the_path_also_below_branches() -> None:
 
 
 def test_subclasses_that_change_no_method_keep_the_rule() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = Renamed(2, 3, 3)
     assert lipschitz_bound(layer) == lipschitz_bound(nn.Sequential(layer))
     chain = Chain(nn.LeakyReLU(2.0), nn.LeakyReLU(3.0))
@@ -205,7 +206,7 @@ def test_subclasses_that_change_no_method_keep_the_rule() -> None:
 
 
 def test_parametrized_layers_are_bounded_by_the_weight_in_force() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = parametrizations.orthogonal(nn.Linear(4, 4))
     assert 1 <= lipschitz_bound(layer) < 1 + 1e-6
     normed = parametrizations.spectral_norm(nn.Linear(4, 4), n_power_iterations=30).train()

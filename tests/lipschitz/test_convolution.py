@@ -18,6 +18,7 @@ from latentsmooth.lipschitz.kernels import convolution_bound
 from latentsmooth.orthogonal import OrthogonalConv2d
 from latentsmooth.orthogonal.kernel import polyphase
 from tests.oracles import singular_values
+from tests.seeds import shifted
 
 CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -124,7 +125,7 @@ def test_known_sizes_let_circular_strides_line_up(
 
 
 def test_a_known_size_makes_the_bound_of_a_strided_circular_layer_tight() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     own = OrthogonalConv2d(3, 12, 4, 2).eval()
     layer = nn.Conv2d(3, 12, 4, 2, 1, padding_mode="circular")
     with torch.no_grad():
@@ -137,7 +138,7 @@ def test_a_known_size_makes_the_bound_of_a_strided_circular_layer_tight() -> Non
 @pytest.mark.parametrize("axes", [1, 2])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_general_kernels_are_bounded_within_a_few_percent(axes: int, stride: int) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = CONVOLUTIONS[axes](4, 5, 3, stride, 1).double()
     truth = largest(layer, 4, [120] if axes == 1 else [14, 14])
     # A finite image does not reach the supremum over frequencies.
@@ -146,14 +147,14 @@ def test_general_kernels_are_bounded_within_a_few_percent(axes: int, stride: int
 
 @pytest.mark.parametrize("dilation", [2, 3])
 def test_a_dilated_stride_costs_no_more_than_its_phases(dilation: int) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = nn.Conv1d(3, 4, 4, 2, dilation=dilation).double()
     truth = largest(layer, 3, [80])
     assert truth <= lipschitz_bound(layer) <= truth * 1.03
 
 
 def test_exact_for_orthogonal_kernels_and_honest_about_their_rounding() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = OrthogonalConv2d(64, 64, 3).eval()
     with torch.no_grad():
         kernel = layer.weight
@@ -165,7 +166,7 @@ def test_exact_for_orthogonal_kernels_and_honest_about_their_rounding() -> None:
 
 
 def test_groups_are_bounded_apart_and_together() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = nn.Conv2d(6, 6, 3, padding=1, groups=6).double()
     truth = max(convolution_bound(part) for part in layer.weight.detach().chunk(6))
     assert lipschitz_bound(layer) == pytest.approx(truth, rel=1e-9)
@@ -177,7 +178,7 @@ def test_without_the_grid_the_bound_still_holds(
 ) -> None:
     monkeypatch.setattr(kernels, "is_affordable", lambda shape: False)
     monkeypatch.setattr(kernels, "_known", {})
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     weight = torch.randn(shape, dtype=torch.float64)
     layer = CONVOLUTIONS[len(shape) - 2](shape[1], shape[0], shape[2:]).double()
     with torch.no_grad():
@@ -214,7 +215,7 @@ def test_circular_padding_beyond_the_reach_would_break_the_kernel_bound() -> Non
 
 
 def test_same_padding_is_within_reach() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = nn.Conv2d(2, 2, 4, padding="same", padding_mode="circular").double()
     assert largest(layer, 2, [6, 6]) <= lipschitz_bound(layer)
 

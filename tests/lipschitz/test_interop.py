@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from latentsmooth.errors import UnverifiedModule
 from latentsmooth.lipschitz import bake, lipschitz_bound, lipschitz_lower_bound
 from tests.oracles import singular_values
+from tests.seeds import shifted
 
 
 def load(name: str) -> Any:
@@ -46,7 +47,7 @@ Make = Callable[[], nn.Module]
 
 
 def quietly(make: Make) -> nn.Module:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return make().eval()

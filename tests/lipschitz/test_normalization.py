@@ -11,6 +11,7 @@ from torch import nn
 from latentsmooth.errors import UnverifiedModule
 from latentsmooth.lipschitz import lipschitz_bound
 from tests.oracles import singular_values
+from tests.seeds import shifted
 
 BATCH_NORMS: list[tuple[Any, tuple[int, ...]]] = [
     (nn.BatchNorm1d, (4, 5)),
@@ -21,7 +22,7 @@ BATCH_NORMS: list[tuple[Any, tuple[int, ...]]] = [
 
 def spread(layer: Any) -> None:
     """Statistics and scales as training leaves them, signs included."""
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     with torch.no_grad():
         layer.running_var.uniform_(0.01, 3)
         layer.running_mean.normal_()

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from latentsmooth.errors import UnverifiedModule
 from latentsmooth.lipschitz import lipschitz_bound
 from tests.oracles import dense_jacobian
+from tests.seeds import shifted
 
 SHAPE = (4, 6, 4)
 Map = Callable[[Tensor], Any]
@@ -35,14 +36,14 @@ def bound(function: Map, shape: tuple[int, ...] = SHAPE) -> float:
 
 
 def stretch(function: Map, shape: tuple[int, ...] = SHAPE) -> float:
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(shifted(0))
     points = [2 * torch.randn(1, *shape, generator=generator).double() for _ in range(4)]
     norms = [torch.linalg.matrix_norm(dense_jacobian(function, point), 2) for point in points]
     return float(max(norms))
 
 
-KERNEL = torch.randn(3, 4, 3, 3, generator=torch.Generator().manual_seed(1)).double()
-MATRIX = torch.randn(4, 5, generator=torch.Generator().manual_seed(2)).double()
+KERNEL = torch.randn(3, 4, 3, 3, generator=torch.Generator().manual_seed(shifted(1))).double()
+MATRIX = torch.randn(4, 5, generator=torch.Generator().manual_seed(shifted(2))).double()
 CHANNELS = torch.tensor([0.5, -3.0, 1.0, 2.0]).double().reshape(1, 4, 1, 1)
 
 # Bounds that are attained (up to the grid of frequencies for kernels).

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from latentsmooth.errors import ShapeError
 from latentsmooth.lipschitz import lipschitz_bound, lipschitz_lower_bound
 from latentsmooth.orthogonal import Center, MaxMin, OrthogonalConv2d, OrthogonalLinear
+from tests.seeds import shifted
 
 
 @pytest.mark.parametrize("shape", [(3, 9), (9, 3), (6, 6)])
 def test_finds_the_norm_of_a_matrix(shape: tuple[int, int]) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = nn.Linear(*shape)
     largest = float(torch.linalg.matrix_norm(layer.weight.detach().double(), 2))
     found = lipschitz_lower_bound(layer, (shape[0],), iterations=100)
@@ -23,7 +24,7 @@ def test_finds_the_norm_of_a_matrix(shape: tuple[int, int]) -> None:
 
 
 def test_stays_below_the_bound_of_a_network() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.BatchNorm2d(8),
@@ -38,7 +39,7 @@ def test_stays_below_the_bound_of_a_network() -> None:
 
 
 def test_uses_the_weights_as_shipped() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     for layer, shape in (
         (OrthogonalConv2d(16, 16, 3), (16, 8, 8)),
         (OrthogonalLinear(64, 64), (64,)),
@@ -51,7 +52,7 @@ def test_uses_the_weights_as_shipped() -> None:
 
 
 def test_more_iterations_and_points_never_find_less() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     network = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
     few = lipschitz_lower_bound(network, (8,), points=2, iterations=3)
     assert few <= lipschitz_lower_bound(network, (8,), points=2, iterations=30)

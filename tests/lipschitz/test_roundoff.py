@@ -37,6 +37,7 @@ from tests.lipschitz.roundings import check, distance, exact_dense, images, meas
 from tests.lipschitz.torch_layers import TORCH, Make
 from tests.orthogonal.convolutions import CONVOLUTIONS
 from tests.orthogonal.layers import LAYERS, POINTWISE, RESIDUALS, Row
+from tests.seeds import shifted
 
 LOOSE = 1000.0
 DEEP = 3e4
@@ -47,7 +48,7 @@ EXACT = {"absolute", "downsample", "fullsort", "pad", "shuffle", "swap-some", "u
     "row", [*LAYERS, *POINTWISE, *RESIDUALS, *CONVOLUTIONS], ids=lambda row: row.name
 )
 def test_our_layers(row: Row) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     found, bound = check(row.make(), row.shape)
     assert not bound.assumed
     if row.name in EXACT or "sort" in row.name or "maxmin" in row.name:
@@ -59,7 +60,7 @@ def test_our_layers(row: Row) -> None:
 
 @pytest.mark.parametrize(("make", "shape"), TORCH, ids=[repr(make()) for make, _ in TORCH])
 def test_torch_layers(make: Make, shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     found, bound = check(make(), shape, low=-4.0, high=4.0)
     if found:
         assert bound.error <= LOOSE * found
@@ -81,7 +82,7 @@ def test_every_type_with_a_lipschitz_rule_has_a_rounding_rule_that_is_tested() -
 
 @pytest.mark.parametrize("name", [name for name in list_builds() if name.startswith("lsrs")])
 def test_builds(name: str) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     classifier = build(name, num_classes=4, image_shape=(3, 32, 32), latent_sigma=0.5, width=0.125)
     encoder = classifier.encoder
     for parameter in encoder.parameters():
@@ -95,7 +96,7 @@ def test_builds(name: str) -> None:
 
 @pytest.mark.parametrize("scale", [2.0**-70, 1.0, 1e5])
 def test_cancelling_and_badly_scaled_weights(scale: float) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     dense, kernel = nn.Linear(24, 8), nn.Conv2d(3, 8, 3, padding=1)
     for layer, shape in ((dense, (24,)), (kernel, (3, 5, 5))):
         with torch.no_grad():
@@ -138,7 +139,7 @@ def test_the_worst_order_of_summation_comes_close() -> None:
 
 
 def test_rounding_is_carried_on_by_what_follows() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     first, louder = nn.Linear(60, 9), nn.Linear(9, 9, bias=False)
     with torch.no_grad():
         louder.weight.copy_(1024 * torch.eye(9))
@@ -178,7 +179,7 @@ def test_an_implementation_that_rounds_more_than_it_says_is_found_out() -> None:
 
     register_rule(Sneaky)(lambda module: 10.0)
     register_rounding_rule(Sneaky)(lambda module, step: linear(module, step))
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     sneaky, honest = Sneaky(50, 5), nn.Linear(50, 5)
     bound = rounding_bound(sneaky, input_shape=(50,), dtype=torch.float32)
     assert bound.assumed == ("",)
@@ -224,7 +225,7 @@ def test_a_statement_about_a_whole_chain_leaves_its_parts_to_be_followed() -> No
         pass
 
     register_rule(Chain)(lambda module: 2.0)
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     parts = [nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)]
     whole = rounding_bound(nn.Sequential(Chain(*parts), parts[0]), input_shape=(5,))
     assert not whole.assumed

@@ -18,6 +18,7 @@ from latentsmooth.lipschitz import declare_lipschitz, lipschitz_bound, rounding_
 from latentsmooth.orthogonal import ConvexResidual, OrthogonalConv2d
 from tests.lipschitz.roundings import check, images
 from tests.lipschitz.test_random_programs import CHANNELS, SIDE, Program
+from tests.seeds import shifted
 
 IMAGE = (4, 6, 6)
 LOOSE = 1000.0
@@ -31,7 +32,7 @@ class Followed(nn.Module):
     ) -> None:
         super().__init__()
         self.function = function
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(shifted(0))
 
         def drawn(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(*shape, generator=generator))

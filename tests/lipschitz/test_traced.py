@@ -16,6 +16,7 @@ from latentsmooth.errors import UnverifiedModule
 from latentsmooth.lipschitz import lipschitz_bound, module_bounds
 from latentsmooth.orthogonal import ConvexResidual, MaxMin, OrthogonalConv2d
 from tests.oracles import singular_values
+from tests.seeds import shifted
 
 SHAPE = (3, 6, 5)
 
@@ -142,7 +143,7 @@ class KnowsTensors(nn.Module):
 
 def trained(make: Callable[[], nn.Module]) -> nn.Module:
     """With weights and statistics that are not those of the start."""
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     module = make()
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -380,7 +381,7 @@ def test_modules_that_cannot_be_copied_are_refused() -> None:
 
 
 def test_the_module_is_left_as_it_was() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     block = Residual().train()
     before = {name: value.clone() for name, value in block.state_dict().items()}
     state = torch.get_rng_state()

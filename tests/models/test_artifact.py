@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from latentsmooth.errors import ConfigurationError, CorruptArtifact
 from latentsmooth.models import LatentSmoothedClassifier, build, list_builds
 from latentsmooth.orthogonal import ChannelNormalize
+from tests.seeds import shifted
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def small(name: str = "lsrs-lenet") -> LatentSmoothedClassifier:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     return build(
         name,
         num_classes=3,
@@ -94,7 +95,7 @@ def test_a_users_own_modules_are_passed_in(tmp_path: Path) -> None:
 
 def test_other_modules_of_equal_weights_are_refused(tmp_path: Path) -> None:
     def model(activation: nn.Module) -> LatentSmoothedClassifier:
-        torch.manual_seed(0)
+        torch.manual_seed(shifted(0))
         return LatentSmoothedClassifier(
             nn.Sequential(nn.Flatten(), activation),
             nn.Linear(16, 2),

@@ -25,6 +25,7 @@ from latentsmooth.models.resnet import BasicBlock
 from latentsmooth.orthogonal import Center, ChannelNormalize, OrthogonalConv2d
 from latentsmooth.smoothing.folding import fold
 from tests.oracles import singular_values
+from tests.seeds import shifted
 
 REFERENCE = ["lsrs-partial", "lsrs-latent", "lsrs-preprocessor", "lsrs-lenet", "lsrs-haar"]
 ORTHOGONAL = ["lsrs-convnet", "lsrs-resnet", "lsrs-wideresnet", "lsrs-lipnet"]
@@ -33,7 +34,7 @@ RIVALS = ["resnet18", "resnet20", "resnet50", "resnet110", "lenet"]
 
 
 def small(name: str, **options: Any) -> LatentSmoothedClassifier:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     return build(
         name, num_classes=4, image_shape=(3, 8, 8), width=0.125, latent_sigma=0.25, **options
     )
@@ -59,7 +60,7 @@ def test_builds_take_any_image_size_and_come_back_from_disk(
         pytest.skip("the same code as resnet20, three times as deep")
     if name.endswith("resnet50") and image_shape in SHAPES[2:4]:
         pytest.skip("deep, and the same code at 32 pixels")
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     model = build(name, num_classes=7, image_shape=image_shape, width=0.0625, latent_sigma=0.5)
     loaded = LatentSmoothedClassifier.from_pretrained(model.eval().save_pretrained(tmp_path))
     with torch.no_grad():
@@ -117,7 +118,7 @@ def test_haar_options() -> None:
 def test_what_cheap_heads_begin_with_moves_before_the_noise(
     name: str, image_shape: tuple[int, int, int]
 ) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     options: dict[str, Any] = {"depth": 1}
     if name == "lsrs-resnet50":
         options = {"folded": 1, "blocks": 0}
@@ -183,7 +184,7 @@ def test_options_of_the_cheap_heads(name: str, depth: int, blocks: int) -> None:
 def test_a_foldable_head_begins_with_a_coisometry(
     folded: int, image_shape: tuple[int, int, int], tmp_path: Path
 ) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     model = build(
         "lsrs-partial",
         num_classes=7,
@@ -230,7 +231,7 @@ def test_the_first_layer_of_a_foldable_head_trains_and_stays_a_coisometry() -> N
 def test_the_dense_build_sees_every_position_of_its_latents(
     image_shape: tuple[int, int, int], options: dict[str, Any]
 ) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     model = build(
         "lsrs-dense",
         num_classes=3,

@@ -21,6 +21,7 @@ from latentsmooth.orthogonal import (
     OrthogonalLinear,
     ZeroPadToMultiple,
 )
+from tests.seeds import shifted
 
 NAMES = ["lsrs-convnet", "lsrs-resnet", "lsrs-wideresnet", "lsrs-lipnet"]
 SIDES = [28, 32, 64, 224]
@@ -40,7 +41,7 @@ NONEXPANSIVE = (
 
 
 def make(name: str, side: int, width: float = 0.125, **options: Any) -> LatentSmoothedClassifier:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     channels = 1 if side == 28 else 3
     return build(
         name,

@@ -26,6 +26,7 @@ from latentsmooth.orthogonal import (
     freeze,
 )
 from latentsmooth.orthogonal.convolution_layer import ConvolutionLayer
+from tests.seeds import shifted
 
 LAYERS: list[Any] = [
     OrthogonalConv1d,
@@ -139,7 +140,7 @@ every_method = pytest.mark.parametrize("method", get_args(Parametrization))
 def test_singular_values_are_one_or_below(
     kind: Any, mode: PaddingMode, method: Parametrization
 ) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     count = 0
     # What the factors are assembled to is the same for every way of making them.
     for cell in cells(kind, mode, method, step=1 if method == "cayley" else 5):
@@ -154,7 +155,7 @@ def test_singular_values_are_one_or_below(
 def test_stay_so_after_steps_saving_and_freezing(
     kind: Any, mode: PaddingMode, method: Parametrization
 ) -> None:
-    torch.manual_seed(1)
+    torch.manual_seed(shifted(1))
     for cell in cells(kind, mode, method, step=29 if method == "cayley" else 97):
         layer = cell.layer
         take_steps(layer, cell.shape)
@@ -170,9 +171,10 @@ def test_stay_so_after_steps_saving_and_freezing(
             check(rounded.double(), larger, FLOAT32_TOLERANCE)
 
 
-def take_steps(layer: ConvolutionLayer, shape: tuple[int, ...], steps: int = 20) -> None:
+def take_steps(layer: ConvolutionLayer, shape: tuple[int, ...], steps: int = 8) -> None:
     layer.train()
-    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+    # Each step of Adam moves a parameter by about its rate: far from the start within a few.
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.25)
     images = torch.randn(2, *shape)
     target = torch.randn_like(layer(images))
     for _ in range(steps):
@@ -195,7 +197,7 @@ def frozen_as_trained(layer: ConvolutionLayer) -> nn.Module:
 
 @every_kind
 def test_isometries_are_inverted(kind: Any) -> None:
-    torch.manual_seed(2)
+    torch.manual_seed(shifted(2))
     inverted = 0
     for mode in get_args(PaddingMode):
         for cell in cells(kind, mode, "cayley", step=3):

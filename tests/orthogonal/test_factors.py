@@ -37,6 +37,8 @@ from latentsmooth.orthogonal import (
     recover_parameter,
     separable_kernel,
 )
+from tests.closeness import assert_near
+from tests.seeds import shifted
 
 METHODS: tuple[Parametrization, ...] = get_args(Parametrization)
 STARTS: tuple[Initialisation, ...] = get_args(Initialisation)
@@ -80,7 +82,7 @@ def test_what_is_not_orthonormal_is_refused() -> None:
 
 @pytest.mark.parametrize("start", STARTS)
 def test_starting_points_are_orthonormal_and_what_they_say(start: Initialisation) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     matrix = draw_orthonormal(7, 4, start)
     assert torch.allclose(matrix.mT @ matrix, torch.eye(4, dtype=torch.float64), atol=1e-12)
     if start == "permutation":
@@ -92,7 +94,7 @@ def test_starting_points_are_orthonormal_and_what_they_say(start: Initialisation
 
 
 def test_haar_has_the_moments_of_the_uniform_measure() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     draws = torch.stack([draw_orthonormal(3, 2) for _ in range(4000)])
     # E q = 0 and E q^2 = 1/n, within four standard errors.
     assert float(draws.mean(dim=0).abs().max()) < 4 * 0.58 / 4000**0.5
@@ -104,13 +106,13 @@ def test_identity_start_is_the_identity() -> None:
     for size in (1, 3, 5):
         layer = OrthogonalConv2d(4, 4, size, init="identity").eval()
         with torch.no_grad():
-            assert torch.allclose(layer(images), images, atol=1e-6)
+            assert_near(layer(images), images)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("start", STARTS)
 def test_assigned_kernels_are_recovered(method: Parametrization, start: Initialisation) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     kinds: list[Any] = [
         OrthogonalConv1d,
         OrthogonalConv2d,
@@ -127,16 +129,18 @@ def test_assigned_kernels_are_recovered(method: Parametrization, start: Initiali
         with torch.no_grad():
             wanted = source.weight.clone()
             target.weight = wanted
-            assert torch.allclose(target.weight, wanted, atol=2e-5), sizes
+            # A kernel taken to its factors and put together again in float32: a dozen products
+            # of matrices of up to 64 rows.
+            assert_near(target.weight, wanted, steps=1024, about=sizes)
 
 
 def test_assigned_matrices_are_recovered() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     for inputs, outputs in [(4, 4), (3, 6), (6, 3)]:
         layer = OrthogonalLinear(inputs, outputs)
         wanted = OrthogonalLinear(inputs, outputs, parametrization="matrix_exp").weight.detach()
         layer.weight = wanted
-        assert torch.allclose(layer.weight, wanted, atol=1e-5)
+        assert_near(layer.weight, wanted, steps=256)
 
 
 def test_kernels_of_another_kind_are_refused() -> None:
@@ -153,7 +157,7 @@ def test_kernels_of_another_kind_are_refused() -> None:
 
 @pytest.mark.parametrize("degrees", [(0,), (2,), (1, 2), (0, 3), (2, 1, 1)])
 def test_narrow_kernels_are_rows_or_columns_of_the_whole(degrees: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     mixing = torch.linalg.qr(torch.randn(2, 6, 4, dtype=torch.float64)).Q
     bases = [torch.linalg.qr(torch.randn(2, d, 6, 3, dtype=torch.float64)).Q for d in degrees]
     factors = [paraunitary_kernel_1d(basis) for basis in bases]
@@ -180,7 +184,7 @@ def test_folding_is_the_adjoint_of_padding(
     margins: tuple[tuple[int, int], tuple[int, int]],
     channels_last: bool,
 ) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     images = torch.randn(2, 3, *sides, dtype=torch.float64)
     if channels_last:
         images = images.to(memory_format=torch.channels_last)
@@ -219,7 +223,7 @@ def gradients(model: nn.Module, images: Tensor, *, batched: bool) -> list[Tensor
 
 
 def test_batched_weights_are_the_layers_own() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     model = network().double()
     images = torch.rand(2, 8, 8, 8, dtype=torch.float64)
     alone = gradients(model, images, batched=False)
@@ -288,7 +292,7 @@ def test_batched_weights_stand_aside_where_nothing_is_trained() -> None:
     ],
 )
 def test_fused_chains_compute_the_same(chain: list[nn.Module], length: int) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     model = nn.Sequential(nn.Sequential(*chain)).double()
     for part in model.modules():
         if isinstance(getattr(part, "bias", None), nn.Parameter):
@@ -315,7 +319,7 @@ def test_freezing_keeps_shared_layers_shared_and_the_original_as_it_was() -> Non
 
 
 def test_freezing_is_bit_equal() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     images = torch.rand(2, 6, 16, 16)
     layers: list[nn.Module] = [
         OrthogonalConv2d(6, 8, size, stride, padding_mode=mode, groups=groups)
@@ -361,7 +365,7 @@ def test_lent_weights_serve_the_parameters_they_were_made_of() -> None:
     with batched_weights(layer):
         state = {**dict(other.named_parameters()), **dict(other.named_buffers())}
         swapped = torch.func.functional_call(layer, state, images)
-        assert torch.allclose(swapped, other(images), atol=1e-6)
+        assert_near(swapped, other(images))
         lent = layer.weight
         assert layer.weight is lent
         assert layer.eval().weight is not lent
@@ -372,7 +376,7 @@ def test_lent_weights_serve_the_parameters_they_were_made_of() -> None:
 
 
 def test_margins_that_change_the_size_have_gradients_too() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     images = torch.rand(1, 4, 5, 6, dtype=torch.float64, requires_grad=True)
     kernel = torch.rand(3, 4, 3, 3, dtype=torch.float64, requires_grad=True)
 

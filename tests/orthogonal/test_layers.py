@@ -12,6 +12,7 @@ from latentsmooth.lipschitz import lipschitz_bound
 from latentsmooth.orthogonal import freeze
 from tests.oracles import singular_values
 from tests.orthogonal.layers import LAYERS, Row
+from tests.seeds import shifted
 
 every_layer = pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
 layers_with_weights = pytest.mark.parametrize(
@@ -38,13 +39,13 @@ def check_singular_values(layer: nn.Module, row: Row) -> None:
 
 @every_layer
 def test_dense_jacobian_has_unit_singular_values(row: Row) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     check_singular_values(row.make(), row)
 
 
 @layers_with_weights
 def test_stays_orthogonal_after_optimiser_steps(row: Row) -> None:
-    torch.manual_seed(1)
+    torch.manual_seed(shifted(1))
     layer = row.make()
     before = [parameter.detach().clone() for parameter in layer.parameters()]
     take_steps(layer, row.shape)
@@ -59,7 +60,7 @@ def test_stays_orthogonal_after_optimiser_steps(row: Row) -> None:
 
 @every_layer
 def test_bound_holds_for_the_float32_layer_and_is_tight(row: Row) -> None:
-    torch.manual_seed(2)
+    torch.manual_seed(shifted(2))
     layer = row.make().eval()
     bound = lipschitz_bound(layer)
     assert 1 <= bound <= 1 + 2e-6

@@ -20,8 +20,10 @@ from latentsmooth.orthogonal import (
     freeze,
 )
 from latentsmooth.orthogonal.cached import BuiltWeight
+from tests.closeness import assert_near
 from tests.orthogonal.convolutions import CONVOLUTIONS
 from tests.orthogonal.layers import LAYERS, POINTWISE, RESIDUALS, Row
+from tests.seeds import shifted
 
 LENGTHENING = [
     Row("parallel", lambda: Parallel(nn.Identity(), OrthogonalConv2d(3, 4, 3)), (3, 4, 3)),
@@ -29,8 +31,27 @@ LENGTHENING = [
 ]
 ROWS = [*LAYERS, *POINTWISE, *RESIDUALS, *CONVOLUTIONS, *LENGTHENING]
 every_layer = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+# Sums of up to 200 products, behind the solution of a small system.
+STEPS = 256
 trainable = pytest.mark.parametrize(
     "row", [row for row in ROWS if list(row.make().parameters())], ids=lambda row: row.name
+)
+# A compiler sees the same program as for another row: only sizes or starting points differ.
+SAME_PROGRAM = {
+    *("conv3-square", "conv-even", "conv-rectangular", "conv-odd-narrowing", "conv-stride-narrow"),
+    *("conv-stride-equal", "conv-many-groups", "conv-wrapping", "conv-groups-stride"),
+    *("conv-zeros-even", "conv-identity", "conv-permutation", "conv-torus", "linear-square"),
+}
+
+
+def compiled_here(row: Row) -> bool:
+    """Whether training changes its program; the others are compiled in `test_pointwise`."""
+    parts = row.make().modules()
+    return row.name not in SAME_PROGRAM and any(isinstance(part, BuiltWeight) for part in parts)
+
+
+built = pytest.mark.parametrize(
+    "row", [row for row in ROWS if compiled_here(row)], ids=lambda row: row.name
 )
 with_images = pytest.mark.parametrize(
     "row", [row for row in ROWS if len(row.shape) == 3], ids=lambda row: row.name
@@ -39,7 +60,7 @@ with_images = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
 
 
 def step(layer: nn.Module, row: Row, *, rate: float = 0.1) -> None:
@@ -51,6 +72,12 @@ def step(layer: nn.Module, row: Row, *, rate: float = 0.1) -> None:
         for parameter in layer.parameters():
             if parameter.grad is not None:
                 parameter.sub_(rate * parameter.grad)
+
+
+def uneven(out: Tensor) -> Tensor:
+    """A loss with gradients: isometries keep the plain sum of squares, so its are rounding only."""
+    weights = torch.linspace(-1, 2, out.numel(), dtype=out.dtype).reshape(out.shape)
+    return (out.square() * weights).sum()
 
 
 def answers(layer: nn.Module, images: Tensor) -> Tensor:
@@ -130,13 +157,13 @@ def test_two_backward_passes(row: Row) -> None:
     for _ in range(2):
         images.grad = None
         layer.zero_grad()
-        layer(images).square().sum().backward()
+        uneven(layer(images)).backward()
         gradients.append(
             [g.grad.clone() for g in (images, *layer.parameters()) if g.grad is not None]
         )
     for first, second in zip(*gradients, strict=True):
-        assert torch.allclose(first, second, atol=1e-6)
-    loss = layer(images).square().sum()
+        assert_near(first, second, steps=STEPS)
+    loss = uneven(layer(images))
     loss.backward(retain_graph=True)
     loss.backward()
 
@@ -145,11 +172,11 @@ def test_two_backward_passes(row: Row) -> None:
 def test_input_gradients_twice_in_evaluation(row: Row) -> None:
     layer = row.make().eval()
     images = torch.randn(2, *row.shape, requires_grad=True)
-    first, second = (torch.autograd.grad(layer(images).square().sum(), images)[0] for _ in range(2))
+    first, second = (torch.autograd.grad(uneven(layer(images)), images)[0] for _ in range(2))
     assert torch.equal(first, second)
     layer.requires_grad_(False)
-    frozen = torch.autograd.grad(layer(images).square().sum(), images)[0]
-    assert torch.allclose(frozen, first, atol=1e-6)
+    frozen = torch.autograd.grad(uneven(layer(images)), images)[0]
+    assert_near(frozen, first, steps=STEPS)
 
 
 @every_layer
@@ -209,12 +236,13 @@ def test_double_half_and_to(row: Row) -> None:
     exact = answers(copy.deepcopy(layer).double(), images.double())
     assert exact.dtype == torch.float64
     single = answers(layer, images)
-    assert torch.allclose(single.double(), exact, atol=1e-5)
+    assert_near(single, exact, steps=STEPS)
     assert torch.equal(answers(layer.to("cpu"), images), single)
     for dtype in (torch.float16, torch.bfloat16):
         low = answers(copy.deepcopy(layer).to(dtype), images.to(dtype))
         assert low.dtype == dtype
-        assert torch.allclose(low.double(), exact, atol=0.15)
+        # Rounded: the inputs, the weights and every layer's outputs; the sums are kept wider.
+        assert_near(low, exact, steps=16)
 
 
 @trainable
@@ -239,7 +267,7 @@ def test_autocast_casts_the_product_and_not_the_construction(row: Row) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(layer.weight, outside)
             with batched_weights(layer):
-                assert torch.allclose(layer.weight, outside, atol=1e-6)
+                assert_near(layer.weight, outside, steps=STEPS)
                 assert layer.weight.dtype == torch.float32
             out = layer(images)
         assert out.dtype == torch.bfloat16
@@ -250,7 +278,7 @@ def test_autocast_casts_the_product_and_not_the_construction(row: Row) -> None:
                 assert parameter.grad.dtype == torch.float32
 
 
-@every_layer
+@built
 @pytest.mark.parametrize("training", [True, False])
 def test_compiles_without_graph_break(row: Row, training: bool) -> None:
     torch.compiler.reset()
@@ -261,24 +289,27 @@ def test_compiles_without_graph_break(row: Row, training: bool) -> None:
     compiled = torch.compile(layer, fullgraph=True, backend=backend)
     out = compiled(images)
     expected = layer(images)
-    assert torch.allclose(out, expected, atol=1e-5)
+    assert_near(out, expected, steps=STEPS)
     inputs = [images, *layer.parameters()]
     for first, second in zip(
-        torch.autograd.grad(out.square().sum(), inputs, allow_unused=True),
-        torch.autograd.grad(expected.square().sum(), inputs, allow_unused=True),
+        torch.autograd.grad(uneven(out), inputs, allow_unused=True),
+        torch.autograd.grad(uneven(expected), inputs, allow_unused=True),
         strict=True,
     ):
-        assert first is second is None or torch.allclose(first, second, atol=1e-4)
+        if first is None:
+            assert second is None
+        else:
+            assert_near(first, second, steps=STEPS)
 
 
-@every_layer
+@built
 def test_exports(row: Row) -> None:
     layer = row.make().eval()
     images = torch.randn(2, *row.shape)
     exported = torch.export.export(layer, (images,)).module()
-    assert torch.allclose(exported(images), answers(layer, images), atol=1e-5)
+    assert_near(exported(images), answers(layer, images), steps=STEPS)
     program = torch.export.export(freeze(layer), (images,))
-    assert torch.allclose(program.module()(images), answers(layer, images), atol=1e-5)
+    assert_near(program.module()(images), answers(layer, images), steps=STEPS)
 
 
 @every_layer
@@ -339,12 +370,12 @@ def test_distributed_data_parallel() -> None:
         images = torch.randn(2, *row.shape)
         for _ in range(2):
             with batched_weights(wrapped):
-                wrapped(images).square().sum().backward()
-            alone(images).square().sum().backward()
+                uneven(wrapped(images)).backward()
+            uneven(alone(images)).backward()
         for first, second in zip(layer.parameters(), alone.parameters(), strict=True):
             if second.grad is not None:
                 assert first.grad is not None, row.name
-                assert torch.allclose(first.grad, second.grad, atol=1e-4), row.name
+                assert_near(first.grad, second.grad, steps=STEPS, about=row.name)
 
 
 @trainable
@@ -370,4 +401,4 @@ def test_channels_last_is_kept(row: Row) -> None:
         out = layer.train(training)(images)
         if out.ndim == 4 and out.shape[1] > 1 and out.shape[2] * out.shape[3] > 1:
             assert out.is_contiguous(memory_format=torch.channels_last)
-        assert torch.allclose(out, layer(images.detach().contiguous()), atol=1e-5)
+        assert_near(out, layer(images.detach().contiguous()), steps=STEPS)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from latentsmooth.orthogonal.cached import BuiltWeight
+from tests.closeness import assert_near
 from tests.oracles import dense_jacobian, singular_values
 from tests.orthogonal.layers import LAYERS, POINTWISE, RESIDUALS, Row
+from tests.seeds import shifted
 
 PLAIN = [row for row in LAYERS if not isinstance(row.make(), BuiltWeight)]
 ROWS = [*PLAIN, *POINTWISE, *RESIDUALS]
@@ -23,7 +25,7 @@ images = pytest.mark.parametrize(
 
 
 def drawn(row: Row, *, seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
+    torch.manual_seed(shifted(seed))
     return row.make().double().eval()
 
 
@@ -66,15 +68,18 @@ def test_gradients_match_finite_differences(row: Row) -> None:
 
 @every_row
 def test_compiles_and_exports_without_a_break(row: Row) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = row.make().eval().requires_grad_(False)
     inputs = torch.randn(2, *row.shape)
     expected = layer(inputs)
-    for dynamic in (False, True):
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True, dynamic=False, backend="eager")
+    assert torch.equal(compiled(inputs), expected)
+    tracked = inputs.clone().requires_grad_()
+    assert torch.equal(compiled(tracked), layer(tracked))
+    if row.name != "wavelet-twice":  # what takes long with one level takes ten times so with two
         torch.compiler.reset()
-        compiled = torch.compile(layer, fullgraph=True, dynamic=dynamic, backend="eager")
-        assert torch.equal(compiled(inputs), expected)
-        tracked = inputs.clone().requires_grad_()
+        compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="eager")
         assert torch.equal(compiled(tracked), layer(tracked))
     exported = torch.export.export(layer, (inputs,)).module()
     assert torch.equal(exported(inputs), expected)
@@ -107,7 +112,8 @@ def test_low_precision_stays_near(row: Row, dtype: torch.dtype) -> None:
         result = low(inputs)
         expected = layer(inputs.double())
     assert result.dtype == dtype
-    assert torch.allclose(result.double(), expected, atol=0.05, rtol=0.05)
+    # Rounded: the parameters, and an output in each of at most three layers.
+    assert_near(result, expected, steps=16)
     low(inputs.requires_grad_()).sum().backward()
     assert inputs.grad is not None
     assert inputs.grad.dtype == dtype
@@ -136,7 +142,7 @@ def test_leaves_its_input_alone(row: Row) -> None:
 
 @learned
 def test_stays_nonexpansive_after_optimiser_steps(row: Row) -> None:
-    torch.manual_seed(1)
+    torch.manual_seed(shifted(1))
     layer = row.make()
     before = [parameter.detach().clone() for parameter in layer.parameters()]
     optimizer = torch.optim.SGD(layer.parameters(), lr=5.0)
@@ -153,7 +159,7 @@ def test_stays_nonexpansive_after_optimiser_steps(row: Row) -> None:
 
 @learned
 def test_state_dict_round_trip(row: Row) -> None:
-    torch.manual_seed(2)
+    torch.manual_seed(shifted(2))
     source, target = row.make().eval(), row.make().eval()
     inputs = torch.randn(2, *row.shape)
     with torch.no_grad():

@@ -17,7 +17,9 @@ from latentsmooth.orthogonal import (
     OrthogonalConv2d,
     Parallel,
 )
+from tests.closeness import assert_near
 from tests.oracles import singular_values
+from tests.seeds import shifted
 
 
 class Returns(nn.Module):
@@ -38,7 +40,8 @@ def test_mixes_by_alpha(alpha: float, learnable: bool) -> None:
     inputs = torch.randn(3, 4, 2, dtype=torch.float64)
     assert float(block.alpha.detach()) == pytest.approx(alpha, rel=1e-6)
     expected = (1 - alpha) * inputs + alpha * inputs.abs()
-    assert torch.allclose(block(inputs), expected, rtol=1e-6)
+    # The share is kept in float32.
+    assert_near(block(inputs), expected, dtype=torch.float32)
     assert len(list(block.parameters())) == learnable
     assert list(block.state_dict()) == ["logit" if learnable else "fixed_alpha"]
 
@@ -89,7 +92,7 @@ def test_two_swaps_transform_everything() -> None:
 
 
 def test_a_swap_may_grow() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     block = ConcatenativeResidual(OrthogonalConv2d(2, 5, 3)).double()
     values = singular_values(block, (4, 3, 4))
     assert block(torch.randn(1, 4, 3, 4, dtype=torch.float64)).shape[1] == 7
@@ -97,7 +100,7 @@ def test_a_swap_may_grow() -> None:
 
 
 def test_parallel_joins_in_order_and_lengthens_by_the_root() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     block = Parallel(OrthogonalConv2d(2, 3, 3, bias=False), MaxMin(), Negative()).double()
     inputs = torch.randn(2, 2, 4, 4, dtype=torch.float64)
     expected = torch.cat([branch(inputs) for branch in block.branches], dim=1)

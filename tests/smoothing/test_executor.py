@@ -25,13 +25,14 @@ from latentsmooth.smoothing import (
     tuning,
 )
 from latentsmooth.smoothing.executor import _Classes, _with_code_of_its_own
+from tests.seeds import shifted
 
 CPU = torch.device("cpu")
 SHAPE = (3, 8, 8)
 
 
 def head() -> nn.Sequential:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1, bias=False),
         nn.BatchNorm2d(8),
@@ -153,7 +154,7 @@ class Viewing(nn.Module):
 
 
 def test_heads_that_take_views_run_contiguously() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     network = Viewing()
     engine = made(network)
     latents = torch.randn(16, *SHAPE)

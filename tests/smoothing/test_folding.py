@@ -26,6 +26,7 @@ from latentsmooth.orthogonal import (
 )
 from latentsmooth.smoothing.folding import Folded, fold
 from tests.oracles import dense_jacobian
+from tests.seeds import shifted
 
 Shape = tuple[int, ...]
 
@@ -150,7 +151,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Shape, Shape]] = {
 
 
 def folded_case(name: str) -> tuple[nn.Module, Shape, Folded]:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     make, shape, after = CASES[name]
     head = make()
     made = fold(nn.Identity(), head, latent_shape=shape)
@@ -214,7 +215,7 @@ VOTING: dict[str, tuple[Callable[[], nn.Module], Shape, float]] = {
 
 @pytest.mark.parametrize("name", VOTING)
 def test_votes_before_and_after_folding_have_one_distribution(name: str) -> None:
-    torch.manual_seed(3)
+    torch.manual_seed(shifted(3))
     make, shape, sigma = VOTING[name]
     head = make().eval()
     randomise(head)
@@ -241,7 +242,7 @@ def test_votes_before_and_after_folding_have_one_distribution(name: str) -> None
 
 @pytest.mark.parametrize("rank", [0, 1, 3])
 def test_a_rank_deficient_layer_keeps_its_covariance(rank: int) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     layer = nn.Linear(20, 6).double()
     with torch.no_grad():
         factors = torch.randn(6, rank).double(), torch.randn(rank, 20).double()
@@ -398,7 +399,7 @@ FOLDING: dict[str, tuple[Shape, dict[str, int]]] = {
 
 @pytest.mark.parametrize("name", list_builds())
 def test_builds_fold_where_their_heads_narrow(name: str) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     wanted, options = FOLDING.get(name, ((), {}))
     settings: dict[str, Any] = {"width": 0.125, "latent_sigma": 0.25, **options}
     model = build(name, num_classes=10, image_shape=(3, 32, 32), **settings).eval()

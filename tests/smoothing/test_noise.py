@@ -28,6 +28,7 @@ from latentsmooth.smoothing.noise import (
     noise_key,
 )
 from latentsmooth.smoothing.noise.reference import box_muller, philox
+from tests.seeds import shifted
 
 CPU = torch.device("cpu")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -54,7 +55,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def random_plan(rows: int, slots: int) -> Tensor:
-    generator = torch.Generator().manual_seed(rows)
+    generator = torch.Generator().manual_seed(shifted(rows))
     plan = torch.randint(-(2**63), 2**63 - 1, (rows, 4), generator=generator)
     plan[:, 0] %= slots + 1
     plan[:, 0] -= 1  # some rows are padding
@@ -64,7 +65,7 @@ def random_plan(rows: int, slots: int) -> Tensor:
 
 
 def assert_same_bits(filler: NoiseFiller, size: int, dtype: torch.dtype, rows: int = 9) -> None:
-    latents = torch.randn(3, size, generator=torch.Generator().manual_seed(size))
+    latents = torch.randn(3, size, generator=torch.Generator().manual_seed(shifted(size)))
     latents = latents.div(STEP).round() * STEP
     plan = random_plan(rows, 3)
     reference = noise_filler(CPU, implementation="reference", grade=filler.grade)
@@ -133,7 +134,7 @@ def exact_pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("flip", [0, 0xFFFFFFFF])
 def test_every_normal_is_right_to_4e_7_of_its_size(bits: int, flip: int) -> None:
     """Also next to u = 0, u = 1 and the angle 0, where few words would come by chance."""
-    generator = np.random.default_rng(bits)
+    generator = np.random.default_rng(shifted(bits))
     for few in (0, 1):
         words = generator.integers(0, 2**32, (2, 1 << 17))
         words[few] = (words[few] % 2**bits) ^ flip
@@ -238,7 +239,7 @@ def test_sigma_zero_and_shorter_latents_change_no_draw() -> None:
 
 def assert_rounds_as_torch(filler: NoiseFiller, dtype: torch.dtype) -> None:
     """With no noise, what is left is the rounding: of subnormals, ties, infinity and NaN too."""
-    words = np.random.default_rng(0).integers(0, 2**32, 40_000, dtype=np.uint32)
+    words = np.random.default_rng(shifted(0)).integers(0, 2**32, 40_000, dtype=np.uint32)
     words[:20_000] &= 0xFFFFE000  # ties, where float16 keeps 13 bits less
     words[20_000:30_000] &= 0xFFFF8000  # and where bfloat16 keeps 16 less
     words[::7] &= 0x80FFFFFF  # next to the subnormal ones

@@ -22,6 +22,7 @@ from latentsmooth.smoothing import (
     noise_key,
     rows_as_latents,
 )
+from tests.seeds import shifted
 
 CPU = torch.device("cpu")
 SHAPE = (2, 3, 5)
@@ -41,7 +42,7 @@ class Counting:
     """A job that asks for draws in several rounds, the last ones as its votes say."""
 
     def __init__(self, number: int, rounds: list[dict[Phase, int]]) -> None:
-        generator = torch.Generator().manual_seed(number)
+        generator = torch.Generator().manual_seed(shifted(number))
         self.shaped = torch.randn(*SHAPE, generator=generator)
         self.latent = as_rows(self.shaped.unsqueeze(0))[0]
         self.key = noise_key(seed=3, index=number)

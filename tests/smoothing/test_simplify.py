@@ -15,6 +15,7 @@ from latentsmooth.errors import ShapeError
 from latentsmooth.models import build, list_builds
 from latentsmooth.orthogonal import OrthogonalConv2d
 from latentsmooth.smoothing.simplify import merge_batch_norm
+from tests.seeds import shifted
 from tests.smoothing.test_folding import randomise
 
 
@@ -27,7 +28,7 @@ def relative_error(got: Tensor, wanted: Tensor) -> float:
 
 
 def small_head(name: str, **options: Any) -> tuple[nn.Module, Tensor]:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     model = build(
         name, num_classes=5, image_shape=(3, 16, 16), width=0.125, latent_sigma=0.25, **options
     )
@@ -87,7 +88,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = {
 @pytest.mark.parametrize("name", LAYERS)
 @torch.no_grad()
 def test_every_kind_of_layer_takes_a_batch_norm(name: str) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     make, shape = LAYERS[name]
     head = make().double().eval()
     randomise(head)
@@ -177,7 +178,7 @@ UNMERGED: list[Callable[[], nn.Module]] = [
 @pytest.mark.parametrize("make", UNMERGED)
 @torch.no_grad()
 def test_what_cannot_be_merged_stays(make: Callable[[], nn.Module]) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     head = make().eval()
     randomise(head)
     merged = merge_batch_norm(head)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.orthogonal import OrthogonalConv2d
+from tests.seeds import shifted
 
 
 class BrightQuadrants:
@@ -19,7 +20,7 @@ class BrightQuadrants:
     image_shape = (3, 8, 8)
 
     def __init__(self, count: int = 96, *, seed: int = 0) -> None:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(shifted(seed))
         self.fingerprint = f"quadrants-{count}-{seed}"
         self.indices = range(count)
         self.labels = torch.arange(count) % 4
@@ -40,7 +41,7 @@ def tiny_classifier(
     *, seed: int = 0, latent_sigma: float = 0.25, dropout: float = 0.1
 ) -> LatentSmoothedClassifier:
     with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+        torch.manual_seed(shifted(seed))
         encoder = OrthogonalConv2d(3, 4, 3)
         head = nn.Sequential(
             nn.Conv2d(4, 8, 3, padding=1, bias=False),

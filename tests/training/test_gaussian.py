@@ -9,6 +9,7 @@ from latentsmooth.errors import ConfigurationError
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.objectives import GaussianObjective, build_objective
 from latentsmooth.training.objectives.noise import add_latent_noise
+from tests.seeds import shifted
 
 
 class Recorder(nn.Module):
@@ -43,7 +44,7 @@ def test_the_head_gets_noise_of_the_right_size(latent_sigma: float, bfloat16: bo
     model, head = recording(latent_sigma)
     images, labels = torch.rand(2000, 1, 8, 8), torch.zeros(2000, dtype=torch.int64)
     objective = GaussianObjective(bfloat16=bfloat16)
-    objective(model, images, labels, generator=torch.Generator().manual_seed(0))
+    objective(model, images, labels, generator=torch.Generator().manual_seed(shifted(0)))
     noise = head.received - images.flatten(1)
     assert head.received.dtype == torch.float32
     assert float(noise.std()) == pytest.approx(latent_sigma, rel=0.01)
@@ -68,7 +69,7 @@ def test_an_unknown_objective_is_refused() -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_noise_keeps_shape_and_layout(layout: torch.memory_format) -> None:
     latents = torch.rand(50, 3, 8, 8).to(memory_format=layout).requires_grad_()
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(shifted(0))
     noisy = add_latent_noise(latents, latent_sigma=0.5, generator=generator)
     assert noisy.shape == latents.shape
     assert noisy.is_contiguous(memory_format=layout)

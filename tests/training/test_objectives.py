@@ -28,6 +28,7 @@ from latentsmooth.training.objectives import (
     objective_options,
 )
 from latentsmooth.training.step import ObjectiveModule
+from tests.seeds import shifted
 from tests.training.fakes import BrightQuadrants, tiny_classifier
 
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -71,9 +72,9 @@ def batch() -> tuple[Tensor, Tensor]:
 def step(
     module: nn.Module, images: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    torch.manual_seed(0)
+    torch.manual_seed(shifted(0))
     module.zero_grad()
-    loss, logits = module(images, labels, torch.Generator().manual_seed(1))
+    loss, logits = module(images, labels, torch.Generator().manual_seed(shifted(1)))
     loss.backward()
     return loss, logits, {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
 
@@ -158,7 +159,7 @@ class Interrupted(BrightQuadrants):
 
 def saved_teacher(folder: Path, *, seed: int = 9) -> Path:
     with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+        torch.manual_seed(shifted(seed))
         model = build(
             "resnet18",
             num_classes=4,

@@ -17,6 +17,7 @@ from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.objectives import SmoothAdvObjective, build_objective
 from latentsmooth.training.objectives.macer import radius_hinge
 from latentsmooth.training.objectives.margin import neighbour_margins
+from tests.seeds import shifted
 
 SIGMA = 0.5
 CLASSES = 3
@@ -52,7 +53,7 @@ def classifier(
     *, seed: int = 0, scale: float = 4.0, encoder: nn.Module | None = None
 ) -> tuple[LatentSmoothedClassifier, Diary]:
     with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+        torch.manual_seed(shifted(seed))
         head = Diary(12)
     with torch.no_grad():
         head.network[3].weight.mul_(scale)  # type: ignore[operator]
@@ -68,21 +69,21 @@ def classifier(
 
 
 def images() -> Tensor:
-    return torch.rand(len(LABELS), 3, 2, 2, generator=torch.Generator().manual_seed(5))
+    return torch.rand(len(LABELS), 3, 2, 2, generator=torch.Generator().manual_seed(shifted(5)))
 
 
 def loss_of(
     model: LatentSmoothedClassifier, name: str, *, teacher: Any = None, **options: Any
 ) -> float:
     objective = build_objective(name, options=options, teacher=teacher)
-    generator = torch.Generator().manual_seed(7)
+    generator = torch.Generator().manual_seed(shifted(7))
     loss, _ = objective(model, images(), torch.from_numpy(LABELS), generator=generator)
     return float(loss.detach())
 
 
 def replay(draws: int) -> tuple[Tensor, torch.Generator]:
     """The noise that an objective draws first, and the generator as it stands after it."""
-    generator = torch.Generator().manual_seed(7)
+    generator = torch.Generator().manual_seed(shifted(7))
     noise = torch.empty(draws * len(LABELS), 3, 2, 2).normal_(0.0, SIGMA, generator=generator)
     return noise, generator
 
@@ -143,11 +144,11 @@ def test_macer_is_a_hinge_on_the_radius(margin: float) -> None:
 
 def test_macer_waits_for_its_turn() -> None:
     model, _ = classifier(scale=1.0)
-    generator = torch.Generator().manual_seed(7)
+    generator = torch.Generator().manual_seed(shifted(7))
     objective = build_objective("macer", options={"draws": 4, "delay": 0.5})
     labels = torch.from_numpy(LABELS)
     early, _ = objective(model, images(), labels, generator=generator, progress=0.5)
-    generator.manual_seed(7)
+    generator.manual_seed(shifted(7))
     late, _ = objective(model, images(), labels, generator=generator, progress=0.51)
     assert late > early
 
@@ -211,7 +212,7 @@ def test_an_attack_grows_with_the_training() -> None:
         objective = build_objective(
             "smoothadv", options={"draws": 1, "steps": 2, "ramp": 0.04, "space": "latent"}
         )
-        generator = torch.Generator().manual_seed(7)
+        generator = torch.Generator().manual_seed(shifted(7))
         objective(model, images(), torch.from_numpy(LABELS), generator=generator, progress=progress)
         moved = head.given[-1] - head.given[0]
         reached.append(float(moved.flatten(1).norm(dim=1).max()))

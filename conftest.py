@@ -1,4 +1,4 @@
-"""What all tests share: a cache folder of the test run's own, and their share of the cores."""
+"""What all tests and doctests share: their seed, a cache folder, and their share of the cores."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # cores are shared: a thread a process, and what it starts
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tests.seeds import SHIFT, seed_everything
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the examples of hypothesis be the same in every run, and move with the shared seed."""
+    if config.getoption("--hypothesis-seed", None) is None:
+        config.option.hypothesis_seed = str(SHIFT)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Nothing that a test draws depends on which tests ran before it in the process."""
+    seed_everything()
 
 
 @pytest.fixture(scope="session", autouse=True)
