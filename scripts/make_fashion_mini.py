@@ -47,7 +47,7 @@ def table(source: Path, split: str) -> pa.Table:
     rows = fashion_rows(str(source), split).rows
     chosen = first_of_each_class(rows.labels, PER_CLASS[split])
     images = [
-        {"bytes": png(np.asarray(rows.read(row), dtype=np.uint8)), "path": f"{split}/{row:05d}.png"}
+        {"bytes": png(np.asarray(rows.read(row), np.uint8)), "path": f"{split}/{row:05d}.png"}
         for row in chosen.tolist()
     ]
     features = {
