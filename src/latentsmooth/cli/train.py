@@ -120,9 +120,10 @@ def run(options: Namespace, *, command: str) -> int:
             f"{name.replace('_', ' ')} {value:.4g}" for name, value in summary.validation.items()
         )
         console.print(f"Validation: {figures}", soft_wrap=True, markup=False)
+    size = [] if options.image_size is None else ["--image-size", str(options.image_size)]
+    words = ["certify", str(output), options.data, "--log", str(output / "test.jsonl"), *size]
     console.print(
-        "Next: "
-        + command_line("certify", str(output), options.data, "--log", str(output / "test.jsonl")),
+        "Next: " + command_line(*words),
         soft_wrap=True,
         markup=False,
     )

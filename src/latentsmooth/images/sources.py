@@ -95,6 +95,8 @@ def _parsed(source: str) -> tuple[_Source, str]:
         place = str(user_path(source))
         if is_folder(place) or is_file(place):
             return _PATH, place
+        if source[:1] in ("/", ".", "~"):
+            raise DataError(f"no such file or folder: {source}")
         usages = ", ".join(known.usage for known in _SOURCES.values())
         hint = f"; there is no such file or folder, and on the hub it is hub:{source}"
         raise ConfigurationError(

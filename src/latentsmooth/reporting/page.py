@@ -121,7 +121,8 @@ def _walk(view: LogView) -> str:
         f'<tr><th scope="row">{_text(what)}</th><td>{_text(much)}</td></tr>'
         for what, much in walk(certificate, view.manifest)
     )
-    title = f"From votes to radius: image {certificate.index}, of median radius"
+    name = f" ({_text(certificate.name)})" if certificate.name else ""
+    title = f"From votes to radius: image {certificate.index}{name}, of median radius"
     return (
         f'<div class="wide"><table><caption>{title}</caption><tbody>{steps}</tbody></table></div>'
     )
@@ -134,6 +135,8 @@ def _manifest_rows(manifest: Manifest) -> list[tuple[str, str]]:
         ("model", f"{manifest.model_name} (build {manifest.model_build})"),
         ("model sha256", manifest.artifact_hash),
         ("data", f"{manifest.data_source}, split {manifest.data_split}"),
+        ("images asked for", _settings(manifest.data_selection) or "not recorded"),
+        ("said of the data", "; ".join(manifest.data_notes) or "nothing"),
         ("data sha256", manifest.data_hash),
         ("classes", _class_list(manifest.class_names)),
         ("latent sigma", repr(manifest.latent_sigma)),
