@@ -23,6 +23,8 @@ __all__ = [
     "number_labels",
 ]
 
+MAX_CLASSES = 1_000_000
+_MOST_DIGITS = 20
 UnknownClasses = Literal["refuse", "unlabelled"]
 """What becomes of images whose class a classifier does not know."""
 
@@ -108,8 +110,18 @@ def number_labels(texts: Iterable[str | None]) -> tuple[tuple[str, ...], dict[st
     """Class names and label by text, for labels that are whole numbers written as text.
 
     They count as numbers, not as names: ``"2"`` is label 2 wherever it stands, and so is ``"02"``.
+
+    Raises:
+        DataError: a number so large that the classes up to it would fill the memory.
     """
-    values = {text: int(text) for text in texts if text is not None}
+    known = [text for text in texts if text is not None]
+    for text in known:
+        if len(text) > _MOST_DIGITS or int(text) >= MAX_CLASSES:
+            raise DataError(
+                f"label {printable(text)}; without class names labels are numbers from 0, and at "
+                f"most {MAX_CLASSES:,} classes are read"
+            )
+    values = {text: int(text) for text in known}
     return tuple(map(str, range(max(values.values(), default=-1) + 1))), values
 
 

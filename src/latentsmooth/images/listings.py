@@ -28,7 +28,8 @@ _LABELS = (
 )
 _SPLITS = ("split", "set", "subset", "partition", "data_split")
 _DELIMITERS = ",;\t|"
-_MAX_BYTES = 2**28
+_MAX_BYTES = 2**27
+_MAX_UNPACKED_BYTES = 2**29
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +157,18 @@ def _parquet_columns(file: Path, content: bytes) -> dict[str, list[str | None]]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(content))
+        with pq.ParquetFile(io.BytesIO(content)) as parquet:
+            groups = range(parquet.metadata.num_row_groups)
+            held = sum(parquet.metadata.row_group(group).total_byte_size for group in groups)
+            if held > _MAX_UNPACKED_BYTES:
+                raise DataError(f"{file}: unpacks to more than {_MAX_UNPACKED_BYTES:,} bytes")
+            table = parquet.read()
         return {
             name: [_cell(each) for each in table[name].to_pylist()] for name in table.schema.names
         }
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{file}: not a readable Parquet file: {error}") from error
 
 
