@@ -11,7 +11,12 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # cores are shared: a thread a process, and what it starts
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from hypothesis import settings
 from tests.seeds import SHIFT, seed_everything
+
+# A busy machine is no failure: no example has a deadline.
+settings.register_profile("latentsmooth", deadline=None)
+settings.load_profile("latentsmooth")
 
 
 @pytest.hookimpl(tryfirst=True)
