@@ -178,9 +178,9 @@ def in_cells(draw: st.DrawFn, raw: bytes) -> tuple[bytes, int]:
 
 @contextmanager
 def at_most_seconds(most: float) -> Iterator[None]:
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: a busy machine is no failure
     yield
-    assert time.perf_counter() - start < most
+    assert time.process_time() - start < most
 
 
 @pytest.fixture(scope="module")
