@@ -21,8 +21,12 @@ settings.load_profile("latentsmooth")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the examples of hypothesis be the same in every run, and move with the shared seed."""
-    if config.getoption("--hypothesis-seed", None) is None:
+    """Let hypothesis draw the same examples in every run, which move with the shared seed.
+
+    A fuzzing run by ``LATENTSMOOTH_FUZZ_CASES`` wants others each time.
+    """
+    fuzzing = "LATENTSMOOTH_FUZZ_CASES" in os.environ
+    if config.getoption("--hypothesis-seed", None) is None and not fuzzing:
         config.option.hypothesis_seed = str(SHIFT)
 
 

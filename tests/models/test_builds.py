@@ -49,7 +49,7 @@ def test_the_list_is_complete_and_described() -> None:
     assert describe_builds()["lsrs-partial"].endswith("Options: folded.")
 
 
-SHAPES = [(1, 28, 28), (3, 32, 32), (3, 30, 17), (3, 64, 64), (3, 224, 224)]
+SHAPES = [(1, 28, 28), (3, 32, 32), (3, 30, 17), (3, 224, 224)]
 
 
 @pytest.mark.parametrize("name", list_builds())
@@ -59,7 +59,7 @@ def test_builds_take_any_image_size_and_come_back_from_disk(
 ) -> None:
     if name == "resnet110" and image_shape != (3, 32, 32):
         pytest.skip("the same code as resnet20, three times as deep")
-    if name.endswith("resnet50") and image_shape in SHAPES[2:4]:
+    if name.endswith("resnet50") and image_shape == (3, 30, 17):
         pytest.skip("deep, and the same code at 32 pixels")
     torch.manual_seed(shifted(0))
     model = build(name, num_classes=7, image_shape=image_shape, width=0.0625, latent_sigma=0.5)
