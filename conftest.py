@@ -11,13 +11,22 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # cores are shared: a thread a process, and what it starts
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from hypothesis import settings
 from tests.seeds import SHIFT, seed_everything
+
+# A busy machine is no failure: no example has a deadline.
+settings.register_profile("latentsmooth", deadline=None)
+settings.load_profile("latentsmooth")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the examples of hypothesis be the same in every run, and move with the shared seed."""
-    if config.getoption("--hypothesis-seed", None) is None:
+    """Let hypothesis draw the same examples in every run, which move with the shared seed.
+
+    A fuzzing run by ``LATENTSMOOTH_FUZZ_CASES`` wants others each time.
+    """
+    fuzzing = "LATENTSMOOTH_FUZZ_CASES" in os.environ
+    if config.getoption("--hypothesis-seed", None) is None and not fuzzing:
         config.option.hypothesis_seed = str(SHIFT)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from latentsmooth.attacks import AttackSettings, SmoothedGradient, Target, attack_certificates
 from latentsmooth.certification import Certificate, Certifier, TwoSidedRule, certify
+from tests.closeness import assert_near
 from tests.seeds import shifted
 
 _OFFSET = 0.1
@@ -102,6 +103,6 @@ def test_what_memory_holds_changes_no_gradient() -> None:
     for wanted in (1, 5, 12, 30):
         rows, some, others = step(wanted * (held + 1))
         assert rows == wanted
-        assert torch.allclose(some, whole, rtol=1e-4, atol=1e-7)
-        assert torch.allclose(others, scores, rtol=1e-5, atol=1e-6)
+        assert_near(some, whole)
+        assert_near(others, scores)
     assert float(whole.abs().amin(1).max()) > 0

@@ -80,7 +80,7 @@ def test_what_is_damaged_below_is_whole_here(name: str, folder: Path) -> None:
     assert read(folder, json.dumps(config).encode(), weights) is not None
 
 
-@fuzzed(800)
+@fuzzed(300)
 @given(data=st.data(), name=st.sampled_from(list(MODELS)))
 def test_altered_configs(folder: Path, data: st.DataObject, name: str) -> None:
     config, weights = MODELS[name]
@@ -89,7 +89,7 @@ def test_altered_configs(folder: Path, data: st.DataObject, name: str) -> None:
     check(read(folder, text, weights), changed if isinstance(changed, dict) else {})
 
 
-@fuzzed(150)
+@fuzzed(60)
 @given(
     name=st.sampled_from(list_builds()),
     width=st.sampled_from([1e-300, 0.01, 0.1, 1, 7, 64, 64.1, -1, 0]),
@@ -110,7 +110,7 @@ def test_builds_that_the_weights_are_not_of(
     assert read(folder, json.dumps(config).encode(), MODELS["lenet"][1]) is None
 
 
-@fuzzed(600)
+@fuzzed(250)
 @given(text=damaged(json.dumps(MODELS["lenet"][0], indent=1).encode()))
 def test_damaged_configs(folder: Path, text: bytes) -> None:
     model = read(folder, text, MODELS["lenet"][1])
@@ -126,7 +126,7 @@ def with_hash(weights: bytes, config: dict[str, Any] = CONFIG) -> bytes:
     return json.dumps({**config, "weights_sha256": sha256(weights).hexdigest()}).encode()
 
 
-@fuzzed(300)
+@fuzzed(120)
 @given(header=altered(HEADER), values=st.just(VALUES) | damaged(VALUES))
 @example(header=HEADER, values=VALUES[:-1])
 def test_weights_of_altered_headers(folder: Path, header: Any, values: bytes) -> None:
@@ -149,7 +149,7 @@ def damaged_weights(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
     return config, bytes(content)
 
 
-@fuzzed(200)
+@fuzzed(100)
 @given(made=damaged_weights())
 def test_damaged_weights_with_their_hash(folder: Path, made: tuple[dict[str, Any], bytes]) -> None:
     config, weights = made

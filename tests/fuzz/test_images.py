@@ -120,7 +120,7 @@ def test_what_is_damaged_below_is_whole_here(kind: str) -> None:
     assert refused(lambda: decode(OneRow(WHOLE[kind]), 0, geometry)) == (kind == "animation")
 
 
-@fuzzed(1300)
+@fuzzed(450)
 @given(
     content=st.sampled_from(list(WHOLE.values())).flatmap(damaged),
     geometry=st.sampled_from(GEOMETRIES),
@@ -178,7 +178,7 @@ def pngs(draw: st.DrawFn) -> bytes:
     return whole
 
 
-@fuzzed(500)
+@fuzzed(200)
 @given(content=pngs(), geometry=st.sampled_from(GEOMETRIES))
 def test_altered_pngs_with_their_checksums(content: bytes, geometry: Geometry) -> None:
     check(content, geometry)
@@ -233,13 +233,13 @@ def test_the_tables_damaged_below_are_whole_here(content: bytes, path: Path) -> 
     assert not read(path, content)
 
 
-@fuzzed(500)
+@fuzzed(200)
 @given(content=st.sampled_from([TABLE, TEXTS]).flatmap(damaged))
 def test_damaged_parquet(path: Path, content: bytes) -> None:
     read(path, content)
 
 
-@fuzzed(300)
+@fuzzed(150)
 @given(
     features=altered(FEATURES),
     image=st.sampled_from([pa.array(CELLS, KIND), pa.array([png("L")] * 3), [1, 2, 3]]),
@@ -253,7 +253,7 @@ def test_odd_schemas_and_rows(path: Path, features: Any, image: Any, label: list
     read(path, content)
 
 
-@fuzzed(200)
+@fuzzed(100)
 @given(content=damaged(bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]) + bytes(24)))
 def test_damaged_idx(content: bytes) -> None:
     refused(lambda: parse_idx(content, name="file"))

@@ -29,7 +29,7 @@ from tests.records.makers import abstention, certificate, manifest
 
 CASES = os.environ.get("LATENTSMOOTH_FUZZ_CASES")
 fuzzed = settings(
-    max_examples=int(CASES or 2000),
+    max_examples=int(CASES or 600),
     derandomize=CASES is None,
     database=None,
     deadline=None,  # a case's own clock is `at_most_seconds`
@@ -178,9 +178,9 @@ def in_cells(draw: st.DrawFn, raw: bytes) -> tuple[bytes, int]:
 
 @contextmanager
 def at_most_seconds(most: float) -> Iterator[None]:
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: a busy machine is no failure
     yield
-    assert time.perf_counter() - start < most
+    assert time.process_time() - start < most
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +280,7 @@ def test_published_files(path: Path, case: Damaged, packed: bool) -> None:
 @given(
     raw=st.binary(max_size=200), head=st.sampled_from([b"", LOG[:40], b"idx\t", b"\x1f\x8b\x08"])
 )
-@settings(fuzzed, max_examples=500)
+@settings(fuzzed, max_examples=200)
 def test_anything_at_all(path: Path, raw: bytes, head: bytes) -> None:
     path.write_bytes(head + raw)
     for read in (read_log, read_any_log, read_tsv):

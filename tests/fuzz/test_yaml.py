@@ -152,14 +152,14 @@ def check(found: dict[str, object] | None, content: bytes) -> None:
     assert found["build_options"] is None or isinstance(found["build_options"], dict)
 
 
-@fuzzed(1200)
+@fuzzed(400)
 @given(content=written())
 @example(content=RECIPE)
 def test_written_files(path: Path, content: bytes) -> None:
     check(read(path, content), content)
 
 
-@fuzzed(900)
+@fuzzed(300)
 @given(content=damaged(RECIPE))
 def test_damaged_recipes(path: Path, content: bytes) -> None:
     check(read(path, content), content)

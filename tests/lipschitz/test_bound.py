@@ -45,7 +45,7 @@ def test_dense_layers_are_bounded_tightly(shape: tuple[int, int], scale: float) 
     with torch.no_grad():
         layer.weight.mul_(scale)
     largest = float(torch.linalg.matrix_norm(layer.weight.detach(), 2))
-    assert largest * (1 - 1e-15) <= lipschitz_bound(layer) <= largest * (1 + 1e-6)
+    assert largest * (1 - 1e-12) <= lipschitz_bound(layer) <= largest * (1 + 1e-6)
 
 
 def test_multiples_of_orthogonal_matrices_need_no_search() -> None:
@@ -213,9 +213,10 @@ def test_parametrized_layers_are_bounded_by_the_weight_in_force() -> None:
     bound = lipschitz_bound(normed)
     with torch.no_grad():
         weight = normed.eval().weight
-        assert float(torch.linalg.matrix_norm(weight.double(), 2)) <= bound < 1.1
+        largest = float(torch.linalg.matrix_norm(weight.double(), 2))
+        assert largest * (1 - 1e-12) <= bound < 1.1
     weighted = parametrizations.weight_norm(nn.Conv2d(2, 2, 3, padding=1)).double()
-    assert stretch(weighted, (2, 5, 5)) <= lipschitz_bound(weighted)
+    assert stretch(weighted, (2, 5, 5)) <= lipschitz_bound(weighted) * (1 + 1e-12)
 
 
 def test_weights_that_change_on_reading_are_refused() -> None:
@@ -262,7 +263,7 @@ def test_a_module_that_acts_twice_counts_twice() -> None:
     chain = nn.Sequential(scale, scale)
     largest = stretch(chain.double(), (1, 2, 2))
     assert largest == pytest.approx(16.0)
-    assert largest <= lipschitz_bound(chain)
+    assert largest <= lipschitz_bound(chain) * (1 + 1e-12)
 
 
 def test_hooks_on_all_modules_and_replaced_internals_are_refused() -> None:

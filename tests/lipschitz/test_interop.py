@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from latentsmooth.errors import UnverifiedModule
 from latentsmooth.lipschitz import bake, lipschitz_bound, lipschitz_lower_bound
+from tests.closeness import assert_near
 from tests.oracles import singular_values
 from tests.seeds import shifted
 
@@ -59,7 +60,8 @@ def check(layer: nn.Module, looseness: float, shape: tuple[int, ...]) -> None:
         float(singular_values(copy.deepcopy(layer).double(), shape).max()) for _ in range(2)
     )
     assert truth * (1 - 1e-9) <= bound <= truth * looseness
-    assert lipschitz_lower_bound(layer, shape, points=1, iterations=5) <= bound
+    # The lower one is computed in float64, and may round upwards.
+    assert lipschitz_lower_bound(layer, shape, points=1, iterations=5) <= bound * (1 + 1e-12)
 
 
 ORTHOGONIUM: dict[str, tuple[Make, float]] = {
@@ -212,7 +214,8 @@ def test_torchlip_statistics_count_as_they_settle() -> None:
     inputs = torch.randn(1, 4, 3, 3)
     with torch.no_grad():
         moved = (layer(inputs + 1) - layer(inputs)).norm() / math.sqrt(inputs.numel())
-    assert float(moved) == pytest.approx(bound, rel=1e-5)
+    # Each entry moves by about the bound, between numbers up to their largest output.
+    assert_near(moved, bound, steps=256, dtype=torch.float32)
     assert lipschitz_bound(layer, input_shape=(4, 3, 3)) == pytest.approx(bound, rel=1e-6)
 
 
@@ -228,7 +231,7 @@ def test_torchlip_weights_are_those_of_evaluation() -> None:
     bound = lipschitz_bound(layer)
     assert layer.training
     weight = layer.eval().weight.detach().double()
-    assert float(torch.linalg.matrix_norm(weight, 2)) <= bound < 1.01
+    assert float(torch.linalg.matrix_norm(weight, 2)) * (1 - 1e-12) <= bound < 1.01
 
 
 @needs_torchlip

@@ -56,7 +56,8 @@ def test_statistics_of_the_batch_have_no_bound() -> None:
     layer = nn.InstanceNorm2d(4, affine=True, track_running_stats=True)
     spread(layer)
     layer.double().eval()
-    assert float(singular_values(layer, (4, 3, 2)).max()) <= lipschitz_bound(layer)
+    truth = float(singular_values(layer, (4, 3, 2)).max())
+    assert truth <= lipschitz_bound(layer) * (1 + 1e-12)
 
 
 def test_a_negative_variance_is_refused() -> None:

@@ -35,7 +35,7 @@ def test_stays_below_the_bound_of_a_network() -> None:
         nn.Linear(36, 5),
     )
     found = lipschitz_lower_bound(network, (3, 6, 6))
-    assert 0.05 < found <= lipschitz_bound(network)
+    assert 0.05 < found <= lipschitz_bound(network) * (1 + 1e-12)
 
 
 def test_uses_the_weights_as_shipped() -> None:
@@ -47,7 +47,7 @@ def test_uses_the_weights_as_shipped() -> None:
         rounded: Any = layer.to(torch.bfloat16).eval()
         # Built anew in float64 the same parameters would give exactly 1.
         assert lipschitz_lower_bound(rounded, shape, iterations=40) > 1.0002
-        assert lipschitz_lower_bound(rounded, shape) <= lipschitz_bound(rounded)
+        assert lipschitz_lower_bound(rounded, shape) <= lipschitz_bound(rounded) * (1 + 1e-12)
         assert rounded.weight.dtype == torch.bfloat16
 
 

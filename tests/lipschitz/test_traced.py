@@ -249,7 +249,7 @@ def test_memory_that_is_shared_is_watched() -> None:
     bound = lipschitz_bound(Alias(), input_shape=(1, 4, 4))
     truth = float(singular_values(Alias(), (1, 4, 4)).max())
     assert truth == pytest.approx(4 * 2**0.5)
-    assert truth <= bound
+    assert truth <= bound * (1 + 1e-12)
 
     class Overwrites(nn.Module):
         def forward(self, inputs: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from latentsmooth.models.builds import outline_of
 from latentsmooth.models.resnet import BasicBlock
 from latentsmooth.orthogonal import Center, ChannelNormalize, OrthogonalConv2d
 from latentsmooth.smoothing.folding import fold
+from tests.closeness import assert_near
 from tests.oracles import singular_values
 from tests.seeds import shifted
 
@@ -48,7 +49,7 @@ def test_the_list_is_complete_and_described() -> None:
     assert describe_builds()["lsrs-partial"].endswith("Options: folded.")
 
 
-SHAPES = [(1, 28, 28), (3, 32, 32), (3, 30, 17), (3, 64, 64), (3, 224, 224)]
+SHAPES = [(1, 28, 28), (3, 32, 32), (3, 30, 17), (3, 224, 224)]
 
 
 @pytest.mark.parametrize("name", list_builds())
@@ -58,7 +59,7 @@ def test_builds_take_any_image_size_and_come_back_from_disk(
 ) -> None:
     if name == "resnet110" and image_shape != (3, 32, 32):
         pytest.skip("the same code as resnet20, three times as deep")
-    if name.endswith("resnet50") and image_shape in SHAPES[2:4]:
+    if name.endswith("resnet50") and image_shape == (3, 30, 17):
         pytest.skip("deep, and the same code at 32 pixels")
     torch.manual_seed(shifted(0))
     model = build(name, num_classes=7, image_shape=image_shape, width=0.0625, latent_sigma=0.5)
@@ -160,7 +161,8 @@ def test_imagenet_latents_are_as_large_as_the_images() -> None:
     images = torch.rand(1, 3, 224, 224)
     with torch.no_grad():
         norm = float(model.encoder(images).norm())
-    assert norm == pytest.approx(float((images - 0.5).norm()), rel=1e-5)
+    # A sum of 150,000 squares, each layer's rounding among them.
+    assert_near(norm, (images - 0.5).norm(), steps=256, dtype=torch.float32)
 
 
 @pytest.mark.parametrize(("name", "depth", "blocks"), [("convnext", 3, 6), ("mixer", 5, 5)])

@@ -25,6 +25,7 @@ from latentsmooth.smoothing import (
     tuning,
 )
 from latentsmooth.smoothing.executor import _Classes, _with_code_of_its_own
+from tests.closeness import assert_near
 from tests.seeds import shifted
 
 CPU = torch.device("cpu")
@@ -136,7 +137,7 @@ def test_a_head_that_is_not_what_its_modules_say_is_left_as_it_is() -> None:
     norm.forward = lambda input: 2 * plain(input)  # type: ignore[method-assign]  # noqa: A006
     latents = torch.randn(4, *SHAPE)
     prepared = simplified_head(network, latents[0])
-    torch.testing.assert_close(prepared(latents), network(latents))
+    assert_near(prepared(latents), network(latents), steps=256)
 
 
 class Viewing(nn.Module):
@@ -183,10 +184,8 @@ def test_the_prepared_head_is_a_copy_that_computes_the_same() -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     latents = torch.randn(4, *SHAPE)
     prepared = simplified_head(network, latents[0])
-    torch.testing.assert_close(prepared(latents), network(latents))
-    torch.testing.assert_close(
-        prepare_head(network, precision="float32")(latents), network(latents)
-    )
+    assert_near(prepared(latents), network(latents), steps=256)
+    assert_near(prepare_head(network, precision="float32")(latents), network(latents), steps=256)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in prepared.modules())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 

@@ -25,6 +25,7 @@ from latentsmooth.orthogonal import (
     freeze,
 )
 from latentsmooth.smoothing.folding import Folded, fold
+from tests.closeness import assert_near
 from tests.oracles import dense_jacobian
 from tests.seeds import shifted
 
@@ -413,7 +414,8 @@ def test_builds_fold_where_their_heads_narrow(name: str) -> None:
     images = torch.rand(4, 3, 32, 32)
     with torch.no_grad():
         logits = made.head(made.encoder(images.double()).float())
-        torch.testing.assert_close(logits, model(images), rtol=1e-3, atol=1e-4)
+        # A head of up to fifty layers, whose latents are rounded on the way as well.
+        assert_near(logits, model(images), steps=4096)
     bounds = [
         lipschitz_bound(each, input_shape=(3, 32, 32))
         for each in (made.encoder, model.encoder.double())

@@ -20,6 +20,7 @@ from latentsmooth.errors import (
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training import TrainingSettings, TrainingSummary, train
 from latentsmooth.training.settings import OptimizerName
+from tests.closeness import rounding
 from tests.seeds import shifted
 from tests.training.fakes import BrightQuadrants, tiny_classifier
 
@@ -221,7 +222,8 @@ def test_gradients_are_clipped(tmp_path: Path) -> None:
     )
     model, _ = run(tmp_path, replace(settings, weight_decay=0.0, schedule="constant", epochs=1))
     moved = (model.head[6].weight - tiny_classifier().head[6].weight).detach()  # type: ignore[index]
-    assert 0 < float(moved.norm()) < 6.1e-6
+    # Six steps of a millionth each, and the rounding of weights of up to one.
+    assert 0 < float(moved.norm()) < 6e-6 + rounding(torch.float32)
 
 
 def test_images_must_fit_the_model(tmp_path: Path) -> None:

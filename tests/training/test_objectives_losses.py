@@ -17,8 +17,12 @@ from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.training.objectives import SmoothAdvObjective, build_objective
 from latentsmooth.training.objectives.macer import radius_hinge
 from latentsmooth.training.objectives.margin import neighbour_margins
+from tests.closeness import assert_near, rounding
 from tests.seeds import shifted
 
+# Losses are sums of a few dozen terms of float32. Normal quantiles, normalised directions and
+# differences of points a step apart lose another digit.
+LOSS, STEEP_LOSS = rounding(torch.float32, steps=128), rounding(torch.float32, steps=1024)
 SIGMA = 0.5
 CLASSES = 3
 LABELS = np.array([0, 1, 2, 0, 1])
@@ -107,8 +111,8 @@ def test_gaussian_is_the_mean_over_draws() -> None:
     model, head = classifier()
     loss = loss_of(model, "gaussian", draws=3)
     noise, _ = replay(3)
-    torch.testing.assert_close(head.given[0], images().repeat(3, 1, 1, 1) + noise)
-    assert loss == pytest.approx(cross_entropies(by_draw(head.answers[0], 3)).mean(), rel=1e-5)
+    assert_near(head.given[0], images().repeat(3, 1, 1, 1) + noise, steps=4)
+    assert loss == pytest.approx(cross_entropies(by_draw(head.answers[0], 3)).mean(), rel=LOSS)
 
 
 def test_consistency_is_divergence_and_entropy() -> None:
@@ -121,7 +125,7 @@ def test_consistency_is_divergence_and_entropy() -> None:
         mean = votes.mean(0)
         expected += 7.0 * np.mean([kl(mean, vote) for vote in votes]) / len(LABELS)
         expected += 0.3 * -(mean * np.log(mean)).sum() / len(LABELS)
-    assert loss == pytest.approx(expected, rel=1e-5)
+    assert loss == pytest.approx(expected, rel=LOSS)
 
 
 @pytest.mark.parametrize("margin", [1.0, 8.0])
@@ -139,7 +143,7 @@ def test_macer_is_a_hinge_on_the_radius(margin: float) -> None:
             expected += 3.0 * max(0.0, SIGMA / 2 * margin - radius)
             counted += 1
     assert counted
-    assert loss == pytest.approx(expected / len(LABELS), rel=1e-4)
+    assert loss == pytest.approx(expected / len(LABELS), rel=STEEP_LOSS)
 
 
 def test_macer_waits_for_its_turn() -> None:
@@ -160,7 +164,8 @@ def test_the_hinge_of_two_classes_is_the_certified_radius() -> None:
     certified = SIGMA * norm.ppf(probability.double().numpy())
     expected = np.maximum(0.0, 2 * SIGMA - certified)
     expected[4] = 0.0  # the wrong class wins
-    np.testing.assert_allclose(hinge.detach().numpy(), expected, rtol=1e-4, atol=1e-7)
+    # A float32 of 0.999 is itself 6e-8 off, which the steep quantile multiplies by 300.
+    assert_near(hinge, expected, steps=512, scale=1.0)
     torch.autograd.backward(hinge.sum())
     assert vote.grad is not None
     assert vote.grad.isfinite().all()
@@ -179,13 +184,15 @@ def test_smoothadv_stays_in_its_ball_and_hurts(space: str, epsilon: float) -> No
     assert len(head.given) == 6
     for given in head.given:
         moved = given - noise - clean
-        assert float(moved.flatten(1).norm(dim=1).max()) <= radius * (1 + 1e-5)
-        torch.testing.assert_close(moved[:5], moved[5:])  # one attack for all draws
+        # What was added is taken off again, in numbers of the size of what the head was given.
+        slack = rounding(torch.float32, steps=16, scale=float(given.abs().max()))
+        assert float(moved.flatten(1).norm(dim=1).max()) <= radius + slack
+        assert_near(moved[:5], moved[5:], scale=1 + slack, steps=64)  # one attack for all draws
         if space == "pixels":
-            assert float((given - noise).min()) >= -1e-6
-            assert float((given - noise).max()) <= 0.5 + 1e-6
+            assert float((given - noise).min()) >= -slack
+            assert float((given - noise).max()) <= 0.5 + slack
     final = by_draw(head.answers[-1], 2)
-    assert loss == pytest.approx(cross_entropies(final).mean(), rel=1e-5)
+    assert loss == pytest.approx(cross_entropies(final).mean(), rel=LOSS)
     votes = [softmax(by_draw(answer, 2), axis=2).mean(0) for answer in head.answers]
     before, after = (vote[range(5), LABELS] for vote in (votes[0], votes[-1]))
     assert (after < before).all()
@@ -202,7 +209,7 @@ def test_smoothadv_walks_straight_against_a_linear_head() -> None:
     found = objective.attack_latents(model, images(), labels, torch.zeros(5, 3, 2, 2), 0.4)
     normal = (linear.weight[1] - linear.weight[0]).detach()
     expected = images() + 0.4 * (normal / normal.norm()).view(3, 2, 2)
-    torch.testing.assert_close(found, expected)
+    assert_near(found, expected)
 
 
 def test_an_attack_grows_with_the_training() -> None:
@@ -216,8 +223,12 @@ def test_an_attack_grows_with_the_training() -> None:
         objective(model, images(), torch.from_numpy(LABELS), generator=generator, progress=progress)
         moved = head.given[-1] - head.given[0]
         reached.append(float(moved.flatten(1).norm(dim=1).max()))
-    assert reached[0] == pytest.approx(0.25, rel=1e-4)
-    assert reached[1] <= 0.5 < reached[2] == reached[3] <= 1.0 + 1e-5
+    # Half a unit a step: a quarter, half and the whole way to the ball of radius one. The points
+    # that are subtracted are a few units long.
+    slack = rounding(torch.float32, scale=4.0)
+    assert reached[0] == pytest.approx(0.25, abs=slack)
+    assert reached[1] <= 0.5 + slack
+    assert 0.5 + slack < reached[2] == reached[3] <= 1.0 + slack
 
 
 @pytest.mark.parametrize("clean_steps", [0, 1])
@@ -229,13 +240,12 @@ def test_smoothmix_mixes_points_and_targets(clean_steps: int) -> None:
     share = (torch.rand(5, generator=generator) / 2).view(-1, 1, 1, 1)
     assert len(head.given) == 5  # three attacks, the clean points, the mixed ones
     walk = [given[:5] - noise[:5] for given in head.given]
-    torch.testing.assert_close(walk[3], walk[clean_steps])
+    assert_near(walk[3], walk[clean_steps], scale=4.0)
     for start, end in pairwise(walk[:3]):
-        torch.testing.assert_close((end - start).flatten(1).norm(dim=1), torch.full((5,), 0.25))
+        assert_near((end - start).flatten(1).norm(dim=1), 0.25, scale=4.0)
     far = walk[3] + (walk[4] - walk[3]) / share
-    torch.testing.assert_close(
-        (far - walk[2]).flatten(1).norm(dim=1), torch.full((5,), 0.25), rtol=1e-3, atol=1e-4
-    )
+    # Dividing by its share magnifies the rounding of the mixed point.
+    assert_near((far - walk[2]).flatten(1).norm(dim=1), 0.25, scale=4.0 / float(share.min()))
     clean, mixed = by_draw(head.answers[3], 2), by_draw(head.answers[4], 2)
     expected, counted = cross_entropies(clean).mean(), 0
     for image, label in enumerate(LABELS):
@@ -247,7 +257,7 @@ def test_smoothmix_mixes_points_and_targets(clean_steps: int) -> None:
             divergences = [kl(target, softmax(mixed[draw, image])) for draw in range(2)]
             expected += 5.0 * np.mean(divergences) / len(LABELS)
     assert counted
-    assert loss == pytest.approx(expected, rel=1e-4)
+    assert loss == pytest.approx(expected, rel=STEEP_LOSS)
 
 
 @pytest.mark.parametrize("taught", [False, True])
@@ -260,7 +270,7 @@ def test_catrs_takes_the_easiest_or_the_worst(taught: bool) -> None:
     clean, worst = by_draw(head.answers[0], 4), by_draw(head.answers[-1], 4)
     for given in head.given[1:]:
         moved = given - head.given[0]
-        assert float(moved.flatten(1).norm(dim=1).max()) <= 0.4 * (1 + 1e-5)
+        assert float(moved.flatten(1).norm(dim=1).max()) <= 0.4 + rounding(torch.float32, scale=4.0)
     target = softmax(clean, axis=2).mean(0)
     confidence = (clean.argmax(2) == LABELS).mean(0)
     if taught:
@@ -277,7 +287,7 @@ def test_catrs_takes_the_easiest_or_the_worst(taught: bool) -> None:
             full += 1
             expected += 2.0 * SIGMA * max(kl(target[image], softmax(draw[image])) for draw in worst)
     assert 0 < full < len(LABELS)
-    assert loss == pytest.approx(expected / len(LABELS), rel=1e-4)
+    assert loss == pytest.approx(expected / len(LABELS), rel=STEEP_LOSS)
 
 
 def test_catrs_with_one_draw_attacks_only_what_is_right() -> None:
@@ -289,7 +299,7 @@ def test_catrs_with_one_draw_attacks_only_what_is_right() -> None:
     pairs = zip(softmax(clean, axis=1), softmax(worst, axis=1), strict=True)
     high = np.array([kl(target, found) for target, found in pairs])
     expected = cross_entropies(by_draw(clean, 1)).mean() + 2.0 * SIGMA * (high * right).mean()
-    assert loss == pytest.approx(expected, rel=1e-4)
+    assert loss == pytest.approx(expected, rel=STEEP_LOSS)
 
 
 def test_distillation_follows_the_teachers_soft_vote() -> None:
@@ -311,7 +321,7 @@ def test_distillation_follows_the_teachers_soft_vote() -> None:
         [[kl(t, softmax(row / 2.0)) for t, row in zip(target, d, strict=True)] for d in logits]
     )
     expected = 0.3 * cross_entropies(logits).mean() + 0.7 * 4.0 * taught
-    assert loss == pytest.approx(expected, rel=1e-5)
+    assert loss == pytest.approx(expected, rel=LOSS)
 
 
 def test_margin_is_a_hinge_on_the_nearest_neighbours() -> None:
@@ -326,7 +336,7 @@ def test_margin_is_a_hinge_on_the_nearest_neighbours() -> None:
         if friends:
             short = max(0.0, 2.0 - (min(foes) - min(friends)) / 2 / SIGMA)
             expected += 0.5 * short / len(LABELS)
-    assert loss == pytest.approx(expected, rel=1e-5)
+    assert loss == pytest.approx(expected, rel=LOSS)
 
 
 def test_the_nearest_neighbours_answer_holds_within_the_margin() -> None:

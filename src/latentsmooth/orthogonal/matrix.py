@@ -153,7 +153,7 @@ def recover_parameter(
     Example:
         >>> swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
         >>> parameter, signs = recover_parameter(swap)
-        >>> bool(torch.allclose(orthogonal_columns(parameter) * signs, swap))
+        >>> bool(torch.allclose(orthogonal_columns(parameter) * signs, swap, atol=1e-6))
         True
     """
     rows, count = columns.shape[-2:]
