@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Self
 
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
 from latentsmooth.images.content import image_fault
@@ -17,7 +19,7 @@ from latentsmooth.images.hub import dataset_rows
 from latentsmooth.images.memory import FloatRows, collect_items, label_array, tensor_rows
 from latentsmooth.images.rows import FileRows, FoundImages, Rows, checked_labels
 
-__all__ = ["check_image_size", "given_dataset", "given_files", "given_tensors"]
+__all__ = ["Givable", "check_image_size"]
 
 _Given = tuple[FoundImages, Geometry]
 
@@ -28,7 +30,7 @@ def check_image_size(image_size: int | None) -> None:
         raise ConfigurationError(f"image_size is {image_size}; expected from 1 to {MAX_SIDE}")
 
 
-def given_tensors(
+def _given_tensors(
     images: Tensor | NDArray[Any],
     labels: Any,
     class_names: Sequence[str] | None,
@@ -43,7 +45,7 @@ def given_tensors(
     )
 
 
-def given_files(
+def _given_files(
     paths: Sequence[str | Path],
     labels: Sequence[int | None] | None,
     class_names: Sequence[str] | None,
@@ -64,7 +66,7 @@ def given_files(
     return _settled(rows, class_names, split="all", image_size=image_size)
 
 
-def given_dataset(
+def _given_dataset(
     dataset: Any,
     class_names: Sequence[str] | None,
     *,
@@ -113,3 +115,98 @@ def _settled(
         shape = survey(rows, image_size=image_size)
     found = FoundImages(rows, split, names, named=class_names is not None)
     return found, Geometry(shape, resize=image_size is not None)
+
+
+class Givable(ABC):
+    """What makes a set of images of what a program has already: the constructors of `ImageSet`."""
+
+    @classmethod
+    @abstractmethod
+    def from_found(cls, found: FoundImages, geometry: Geometry, *, source: str) -> Self:
+        """A set of what reading a source gave; what the user should know of it is said."""
+
+    @classmethod
+    def from_tensors(
+        cls,
+        images: Tensor | NDArray[Any],
+        labels: Tensor | NDArray[Any] | Sequence[int | None] | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        source: str = "tensors",
+        split: str = "all",
+    ) -> Self:
+        """A set of images in memory.
+
+        Args:
+            images: (images, 1 or 3, height, width) uint8, or floats in [0, 1], which are kept.
+            labels: (images,) whole numbers; -1 or ``None`` where not known.
+            class_names: by label; numerals where ``None``.
+            source: what messages and logs call the set.
+            split: the split that these are.
+
+        Raises:
+            ShapeError: another shape, or not one label an image.
+            DataError: no images, another dtype, floats outside [0, 1], or a label out of range.
+        """
+        found = _given_tensors(images, labels, class_names, source=source, split=split)
+        return cls.from_found(*found, source=source)
+
+    @classmethod
+    def from_files(
+        cls,
+        paths: Sequence[str | Path],
+        labels: Sequence[int | None] | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        image_size: int | None = None,
+        source: str = "files",
+    ) -> Self:
+        """A set of image files.
+
+        Args:
+            paths: the files.
+            labels: (files,) whole numbers; -1 or ``None`` where not known.
+            class_names: by label; numerals where ``None``.
+            image_size: height and width to resize to (shorter side, then the centre), in pixels.
+            source: what messages and logs call the set.
+
+        Raises:
+            ShapeError: not one label a file.
+            DataError: no files, one is missing or no image, sizes differ while ``image_size`` is
+                ``None``, or a label is out of range.
+        """
+        found = _given_files(paths, labels, class_names, image_size=image_size, source=source)
+        return cls.from_found(*found, source=source)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Any,
+        *,
+        class_names: Sequence[str] | None = None,
+        image_size: int | None = None,
+        source: str | None = None,
+        split: str = "all",
+    ) -> Self:
+        """A set of a PyTorch data set's items, or of a Hugging Face ``datasets.Dataset``.
+
+        A PyTorch data set is anything with a length whose items are images, or pairs of an image
+        and its label; all are read now and kept in memory. An image is a PIL image, an array, or a
+        tensor (channels, height, width); arrays and tensors are uint8, or floats in [0, 1].
+
+        Args:
+            dataset: the data set; ``classes`` that it has are its class names.
+            class_names: by label, in place of the data set's own.
+            image_size: height and width to resize to, in pixels; not for floats.
+            source: what messages and logs call the set; its class where ``None``.
+            split: the split that these are.
+
+        Raises:
+            DataError: an item that cannot be used, or a label out of range.
+            ShapeError: float images of several shapes.
+        """
+        name = source or f"dataset:{type(dataset).__name__}"
+        found = _given_dataset(
+            dataset, class_names, image_size=image_size, source=name, split=split
+        )
+        return cls.from_found(*found, source=name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Self
 
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.images.classes import UnknownClasses, match_classes
 from latentsmooth.images.decoding import Geometry, decode_rows
-from latentsmooth.images.given import given_dataset, given_files, given_tensors
+from latentsmooth.images.given import Givable
 from latentsmooth.images.memory import FloatRows
 from latentsmooth.images.rows import FoundImages, Rows
 from latentsmooth.images.saying import say
@@ -54,7 +54,7 @@ class LabelledImage:
     record_name: str = ""
 
 
-class ImageSet:
+class ImageSet(Givable):
     """Images of one shape with labels, in a fixed order.
 
     Pixels are decoded when first needed. A set of at most 2 GiB as uint8 is then kept decoded, so
@@ -266,7 +266,7 @@ class ImageSet:
         )
 
     @classmethod
-    def from_found(cls, found: FoundImages, geometry: Geometry, *, source: str) -> ImageSet:
+    def from_found(cls, found: FoundImages, geometry: Geometry, *, source: str) -> Self:
         """A set of what reading a source gave; what the user should know of it is said."""
         say(source, found.notes)
         return cls(
@@ -279,90 +279,6 @@ class ImageSet:
             left_out=found.left_out,
             notes=found.notes,
         )
-
-    @classmethod
-    def from_tensors(
-        cls,
-        images: Tensor | NDArray[Any],
-        labels: Tensor | NDArray[Any] | Sequence[int | None] | None = None,
-        *,
-        class_names: Sequence[str] | None = None,
-        source: str = "tensors",
-        split: str = "all",
-    ) -> ImageSet:
-        """A set of images in memory.
-
-        Args:
-            images: (images, 1 or 3, height, width) uint8, or floats in [0, 1], which are kept.
-            labels: (images,) whole numbers; -1 or ``None`` where not known.
-            class_names: by label; numerals where ``None``.
-            source: what messages and logs call the set.
-            split: the split that these are.
-
-        Raises:
-            ShapeError: another shape, or not one label an image.
-            DataError: no images, another dtype, floats outside [0, 1], or a label out of range.
-        """
-        found = given_tensors(images, labels, class_names, source=source, split=split)
-        return cls.from_found(*found, source=source)
-
-    @classmethod
-    def from_files(
-        cls,
-        paths: Sequence[str | Path],
-        labels: Sequence[int | None] | None = None,
-        *,
-        class_names: Sequence[str] | None = None,
-        image_size: int | None = None,
-        source: str = "files",
-    ) -> ImageSet:
-        """A set of image files.
-
-        Args:
-            paths: the files.
-            labels: (files,) whole numbers; -1 or ``None`` where not known.
-            class_names: by label; numerals where ``None``.
-            image_size: height and width to resize to (shorter side, then the centre), in pixels.
-            source: what messages and logs call the set.
-
-        Raises:
-            ShapeError: not one label a file.
-            DataError: no files, one is missing or no image, sizes differ while ``image_size`` is
-                ``None``, or a label is out of range.
-        """
-        found = given_files(paths, labels, class_names, image_size=image_size, source=source)
-        return cls.from_found(*found, source=source)
-
-    @classmethod
-    def from_dataset(
-        cls,
-        dataset: Any,
-        *,
-        class_names: Sequence[str] | None = None,
-        image_size: int | None = None,
-        source: str | None = None,
-        split: str = "all",
-    ) -> ImageSet:
-        """A set of a PyTorch data set's items, or of a Hugging Face ``datasets.Dataset``.
-
-        A PyTorch data set is anything with a length whose items are images, or pairs of an image
-        and its label; all are read now and kept in memory. An image is a PIL image, an array, or a
-        tensor (channels, height, width); arrays and tensors are uint8, or floats in [0, 1].
-
-        Args:
-            dataset: the data set; ``classes`` that it has are its class names.
-            class_names: by label, in place of the data set's own.
-            image_size: height and width to resize to, in pixels; not for floats.
-            source: what messages and logs call the set; its class where ``None``.
-            split: the split that these are.
-
-        Raises:
-            DataError: an item that cannot be used, or a label out of range.
-            ShapeError: float images of several shapes.
-        """
-        name = source or f"dataset:{type(dataset).__name__}"
-        found = given_dataset(dataset, class_names, image_size=image_size, source=name, split=split)
-        return cls.from_found(*found, source=name)
 
     def _part(self, *, pixels: Tensor | None, **changes: Any) -> ImageSet:
         """The same set, but for some of its arguments."""
