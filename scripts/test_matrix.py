@@ -113,6 +113,9 @@ def main() -> int:
     parser.add_argument("--processors", default="default,AVX512_CORE,AVX2,plain")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument(
+        "--thin", action="store_true", help="every processor with every seed, threads in turn"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="test processes at once")
     parser.add_argument("--all", action="store_true", help="the slow tests as well")
     parser.add_argument("--output", type=Path, help="Markdown file to write")
@@ -123,10 +126,14 @@ def main() -> int:
         flags += ["--numprocesses", str(arguments.jobs)]
     rows, failures = [HEAD, re.sub(r" [\w ]+ ", " --- ", HEAD)], list[str]()
     print("\n".join(rows), flush=True)
-    choices = (arguments.processors, arguments.threads, arguments.seeds)
-    for processor, threads, seed in itertools.product(*(text.split(",") for text in choices)):
-        rows.append(run(processor, int(threads), int(seed), flags, failures))
-        print(rows[-1], flush=True)
+    processors, threads, seeds = (
+        text.split(",") for text in (arguments.processors, arguments.threads, arguments.seeds)
+    )
+    for first, second in itertools.product(range(len(processors)), range(len(seeds))):
+        chosen = [threads[(first + second) % len(threads)]] if arguments.thin else threads
+        for count in chosen:
+            rows.append(run(processors[first], int(count), int(seeds[second]), flags, failures))
+            print(rows[-1], flush=True)
     told = [f"- {line}" for line in failures] or ["None failed."]
     print("\n".join(["", *told]))
     if arguments.output is not None:
