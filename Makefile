@@ -11,13 +11,19 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs lock clean distclean
+.PHONY: help demo check test lint format docs lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 demo: $(INSTALLED) ## train, certify and compare LSRS and ISRS on the embedded images
 	$(BIN)/latentsmooth demo $(DEMO_FLAGS)
+
+check: $(INSTALLED) ## what to run at every change: style, types and the quick tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m 'not slow' --durations 10 $(PYTEST_FLAGS)
 
 test: $(INSTALLED) ## run every test and doctest; fail below 90 % coverage
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 $(PYTEST_FLAGS)

@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # cores are shared: a thread a process,
 
 from hypothesis import settings
 from tests.seeds import SHIFT, seed_everything
+from tests.slow import is_slow
 
 # A busy machine is no failure: no example has a deadline.
 settings.register_profile("latentsmooth", deadline=None)
@@ -28,6 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
     fuzzing = "LATENTSMOOTH_FUZZ_CASES" in os.environ
     if config.getoption("--hypothesis-seed", None) is None and not fuzzing:
         config.option.hypothesis_seed = str(SHIFT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make check` leaves out."""
+    for item in items:
+        if is_slow(item.nodeid):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

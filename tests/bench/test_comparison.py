@@ -31,7 +31,7 @@ from latentsmooth.bench.memory import peak_mib
 from latentsmooth.errors import ConfigurationError, ShapeError
 from tests.seeds import shifted
 
-IMAGES = torch.rand(2, 1, 8, 8)
+IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(shifted(0)))
 
 
 class Silent(Contender):

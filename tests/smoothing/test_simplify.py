@@ -15,12 +15,17 @@ from latentsmooth.errors import ShapeError
 from latentsmooth.models import build, list_builds
 from latentsmooth.orthogonal import OrthogonalConv2d
 from latentsmooth.smoothing.simplify import merge_batch_norm
+from tests.closeness import rounding
 from tests.seeds import shifted
 from tests.smoothing.test_folding import randomise
 
 
 def norms(head: nn.Module) -> int:
     return sum(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in head.modules())
+
+
+# Of the largest answer: the deepest head has a hundred layers.
+CLOSE = rounding(torch.float32, steps=256)
 
 
 def relative_error(got: Tensor, wanted: Tensor) -> float:
@@ -44,8 +49,8 @@ def test_every_builds_head_keeps_its_answers(name: str) -> None:
     merged = merge_batch_norm(head)
     assert norms(merged) == 0
     wanted = copy.deepcopy(head).double()(latents.double())
-    assert relative_error(merged(latents), wanted) < 1e-5
-    assert relative_error(merged.to(memory_format=torch.channels_last)(latents), wanted) < 1e-5  # type: ignore[call-overload]
+    assert relative_error(merged(latents), wanted) < CLOSE
+    assert relative_error(merged.to(memory_format=torch.channels_last)(latents), wanted) < CLOSE  # type: ignore[call-overload]
     assert not any(part.training for part in merged.modules())
 
 
@@ -57,10 +62,12 @@ def test_a_merged_residual_head_goes_on_as_heads_do() -> None:
     assert norms(head) > 0
     assert all(torch.equal(before[name], value) for name, value in head.state_dict().items())
     wanted = head(latents)
-    assert relative_error(copy.deepcopy(merged)(latents), wanted) < 1e-5
-    assert relative_error(torch.compile(merged, backend="aot_eager")(latents), wanted) < 1e-5
+    assert relative_error(copy.deepcopy(merged)(latents), wanted) < CLOSE
+    assert relative_error(torch.compile(merged, backend="aot_eager")(latents), wanted) < CLOSE
     narrow = copy.deepcopy(merged).to(torch.bfloat16)
-    assert relative_error(narrow(latents.bfloat16()).float(), wanted) < 0.05
+    assert relative_error(narrow(latents.bfloat16()).float(), wanted) < rounding(
+        torch.bfloat16, steps=16
+    )
 
 
 LAYERS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = {
