@@ -59,12 +59,8 @@ def assert_near(
         scale = float(theirs.abs().max()) if theirs.numel() else 0.0
     most = rounding(dtype, steps=steps, scale=scale)
     torch.testing.assert_close(
-<<<<<<< HEAD
-        *torch.broadcast_tensors(ours, theirs),  # type: ignore[no-untyped-call]
-=======
         ours,
         theirs.expand_as(ours),
->>>>>>> work-b
         rtol=0.0,
         atol=most,
         msg=lambda text: f"{about}: {steps:g} roundings of {dtype} at {scale:g}: {text}",
