@@ -76,7 +76,8 @@ def dataset_rows(dataset: Any, *, part: str, identity: str) -> TableRows:
         identity: a text that tells its content, for the fingerprint.
     """
     if dataset._indices is not None:
-        dataset = dataset.flatten_indices()
+        # As stored: a format of the user's would decode and encode every image on the way.
+        dataset = dataset.with_format(None).flatten_indices()
     table = dataset.data
     return TableRows(
         table.column,

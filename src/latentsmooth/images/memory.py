@@ -125,7 +125,9 @@ def tensor_rows(
         ShapeError: another shape, or channels that are neither 1 nor 3.
         DataError: no images, another dtype, or floats outside [0, 1].
     """
-    batch = torch.as_tensor(images).detach().cpu()
+    # Copied from NumPy, whose arrays may be read-only.
+    batch = torch.as_tensor(images if isinstance(images, Tensor) else np.array(images))
+    batch = batch.detach().cpu()
     if batch.ndim != 4 or batch.shape[1] not in (1, 3) or 0 in batch.shape[2:]:
         raise ShapeError(
             f"{source}: images of shape {tuple(batch.shape)}; expected (images, 1 or 3 channels, "
