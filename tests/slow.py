@@ -24,7 +24,7 @@ SLOW: dict[str, tuple[str, ...]] = {
     ),
     "tests/bench/test_contenders.py": (
         "test_art_draws_votes_of_the_same_law",
-        "test_importing_bench_imports_no_peer",
+        "test_importing_bench_and_the_verifier_imports_no_peer",
     ),
     "tests/certification/test_bounds.py": (
         "test_lower_tail_at_the_upper_bound_is_alpha_and_never_more",
@@ -103,7 +103,6 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_known_sizes_let_circular_strides_line_up",
     ),
     "tests/lipschitz/test_disturbed.py": ("test_refused",),
-    "tests/lipschitz/test_interop.py": ("test_neither_library_is_imported_unless_met",),
     "tests/lipschitz/test_random_programs.py": ("test_random_programs",),
     "tests/lipschitz/test_roundoff.py": ("test_builds",),
     "tests/lipschitz/test_roundoff_followed.py": ("test_random_programs",),

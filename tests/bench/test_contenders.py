@@ -84,8 +84,11 @@ def test_art_is_unavailable_where_it_is_absent(
     assert "\n" not in str(seen.value)
 
 
-def test_importing_bench_imports_no_peer() -> None:
-    code = "import latentsmooth.bench, sys; sys.exit('art' in sys.modules)"
+def test_importing_bench_and_the_verifier_imports_no_peer() -> None:
+    code = (
+        "import sys, latentsmooth.bench, latentsmooth.lipschitz;"
+        "sys.exit(bool({'art', 'orthogonium', 'deel'} & {*sys.modules}))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

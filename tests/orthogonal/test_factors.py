@@ -120,9 +120,10 @@ def test_assigned_kernels_are_recovered(method: Parametrization, start: Initiali
         OrthogonalConvTranspose2d,
     ]
     channels = [(4, 4, 1), (4, 8, 1), (8, 4, 2), (16, 4, 1)]
-    for kind, taps, stride, (inputs, outputs, groups) in itertools.product(
-        kinds, [1, 2, 3], [1, 2], channels
-    ):
+    cells = itertools.product(kinds, [1, 2, 3], [1, 2], channels)
+    # What a kernel started from changes its numbers only: the others take every fifth of the cells.
+    step = 1 if start == "haar" else 5
+    for kind, taps, stride, (inputs, outputs, groups) in itertools.islice(cells, 0, None, step):
         sizes = (inputs, outputs, taps * stride, stride)
         source = kind(*sizes, groups=groups, parametrization=method, init=start).eval()
         target = kind(*sizes, groups=groups, parametrization=method).eval()

@@ -223,8 +223,8 @@ def test_an_attack_grows_with_the_training() -> None:
         objective(model, images(), torch.from_numpy(LABELS), generator=generator, progress=progress)
         moved = head.given[-1] - head.given[0]
         reached.append(float(moved.flatten(1).norm(dim=1).max()))
-    # Half a unit a step: a quarter, half and the whole way to the ball of radius one. The points
-    # that are subtracted are a few units long.
+    # The ball grows to a quarter, a half and all of its radius of one; the points that are
+    # subtracted are a few units long.
     slack = rounding(torch.float32, scale=4.0)
     assert reached[0] == pytest.approx(0.25, abs=slack)
     assert reached[1] <= 0.5 + slack
