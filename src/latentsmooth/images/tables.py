@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentsmooth.errors import DataError
-from latentsmooth.images.classes import ClassMapping, PartNames
+from latentsmooth.images.classes import MAX_CLASSES, ClassMapping, PartNames
 from latentsmooth.images.rows import LONGEST_RECORD, Payload, checked_labels
 from latentsmooth.images.walk import printable
 
 __all__ = ["MAX_CLASSES", "MAX_ROWS", "TableRows", "features_of", "names_of_labels"]
 
-MAX_CLASSES = 1_000_000
 MAX_ROWS = 2**24
 _IMAGE_NAMES = ("image", "img", "images", "picture", "png", "jpg", "jpeg", "webp")
 _LABEL_NAMES = ("label", "labels", "fine_label", "target", "class", "cls", "y")
