@@ -59,7 +59,7 @@ def _of_splits(layout: Layout, tables: FolderTables) -> list[str]:
         )
     inside = layout.above[-1].inside
     if inside:
-        said.append(f"read from {printable(inside)}, the only folder with images")
+        said.append(f"the images are those in {printable(inside)}")
     return said
 
 

@@ -122,6 +122,7 @@ def _chosen(split: str, layout: Layout, tables: FolderTables, left_out: LeftOut)
     if not available:
         return UNDIVIDED
     if layout.divided:
+        _check_tables(layout, tables)
         for empty in layout.empty:
             if exact_split(empty.name) == exact_split(split) and any(empty.all_files()):
                 raise _no_images(empty, LeftOut())
@@ -130,6 +131,19 @@ def _chosen(split: str, layout: Layout, tables: FolderTables, left_out: LeftOut)
     except ConfigurationError as error:
         said = "".join(f" ({note})" for note in left_out.notes())
         raise ConfigurationError(f"{error}{said}") from error
+
+
+def _check_tables(layout: Layout, tables: FolderTables) -> None:
+    """Refuse a table that gives an image another split than its folder does."""
+    for found, part in layout.splits.items():
+        for folder in part.folders if tables.splits else ():
+            for owner, name in folder.all_files():
+                split = tables.splits.get(os.path.normpath(owner.join(name)), found)
+                if split != found:
+                    raise DataError(
+                        f"{printable(owner.join(name))} lies in the folder of split {found}, a "
+                        f"table says {split}"
+                    )
 
 
 def _covers(part: SplitFolder, tables: FolderTables) -> bool:
@@ -154,10 +168,6 @@ def _labelled(
         where = os.path.normpath(path)
         seen.add(where)
         split = tables.splits.get(where)
-        if layout.divided and split not in (None, found):
-            raise DataError(
-                f"{printable(path)} lies in the folder of split {found}, a table says {split}"
-            )
         if by_table and where not in tables.labels:
             left_out.add("image that no table of labels names", inside)
         elif not layout.divided and tables.splits and split is None:
