@@ -67,7 +67,7 @@ def test_folders_of_images_beside_splits_are_named(tmp_path: Path) -> None:
     images = read(tmp_path, "test")
     assert told(images, tmp_path) == {f"Test/{each}/0.png": each for each in PAIR}
     assert not isinstance(images, str)
-    assert images.left_out == {"folder of images beside the splits": ("Meta",)}
+    assert images.left_out == {"folder of images beside those that are read": ("Meta",)}
     assert any("Meta" in note for note in images.notes)
 
 
@@ -87,6 +87,14 @@ def test_folders_that_hold_nothing_else(wrapper: str, inside: str, tmp_path: Pat
     for split in ("train", "val"):
         found = told(read(tmp_path, split), tmp_path)
         assert found == {f"{wrapper}{split}/{inside}{each}/0.png": each for each in PAIR}
+
+
+def test_masks_beside_images_are_no_class(tmp_path: Path) -> None:
+    grow(tmp_path, "JPEGImages/0.png", "SegmentationClass/0.png")
+    images = read(tmp_path, "train")
+    assert told(images, tmp_path) == {"JPEGImages/0.png": None}
+    assert not isinstance(images, str)
+    assert list(images.left_out.values()) == [("SegmentationClass",)]
 
 
 def test_splits_within_splits_of_one_name(tmp_path: Path) -> None:
@@ -110,8 +118,8 @@ def test_splits_within_classes(tmp_path: Path) -> None:
         ((*both("fold1", "fold2"),), "hold folders called cat, dog"),
         ((*both("train", "val"), "valid/cat/0.png"), "valid both stand for the validation"),
         ((*both("Train", "train"),), "both stand for the train"),
-        (("images/0.png", "masks/0.png"), "images, masks"),
-        (("JPEGImages/0.png", "SegmentationClass/0.png"), "are no classes"),
+        (("cat/0.png", "dog/0.png", "masks/0.png"), "masks among"),
+        (("cat/0.png", "images/0.png"), "these are no classes"),
         (("train/cat/0.png", "train/dog/0.png", "extra/0.png"), "could be splits or classes"),
         (("train/0.png", "test/0.png", "other/0.png"), "could be splits or classes"),
         (("train/a/0.png", "train/b/0.png", "test/c/0.png", "test/d/0.png"), "no class in common"),
@@ -218,7 +226,7 @@ def test_real_folders_go_before_links_to_them(tmp_path: Path) -> None:
 
 
 def test_folders_nested_too_deep_are_refused(tmp_path: Path) -> None:
-    deep = tmp_path / "cat" / Path(*["d"] * 70)
+    deep = tmp_path / "cat" / Path(*["d"] * 140)
     deep.mkdir(parents=True)
     assert "nested deeper than" in str(read(tmp_path, "train"))
 

@@ -136,7 +136,7 @@ def test_metadata_goes_before_the_names_of_folders(tmp_path: Path) -> None:
     }
     assert not isinstance(train, str)
     assert train.class_names == ("cat", "dog", "emu")
-    assert train.left_out == {"missing, though a table of labels names it": ("gone.png",)}
+    assert train.left_out == {"no image, though a table names it": ("gone.png",)}
     assert told(read(tmp_path, "test"), tmp_path) == {"test/0.png": "emu"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +25,6 @@ __all__ = [
 ]
 
 MAX_CLASSES = 1_000_000
-_MOST_DIGITS = 20
 UnknownClasses = Literal["refuse", "unlabelled"]
 """What becomes of images whose class a classifier does not know."""
 
@@ -86,6 +86,8 @@ def merge_names(parts: Sequence[PartNames]) -> tuple[str, ...]:
     if not of_kind["declared"] and not of_kind["texts"]:
         return numbers.names if numbers is not None else ()
     names = dict.fromkeys(name for each in of_kind["declared"] for name in each.names)
+    if numbers is not None:
+        _check_order(of_kind["declared"], numbers)
     names |= dict.fromkeys(sorted({name for each in of_kind["texts"] for name in each.names}))
     if numbers is not None and (of_kind["texts"] or len(numbers.names) > len(names)):
         other = (of_kind["texts"] or of_kind["declared"])[0]
@@ -95,6 +97,16 @@ def merge_names(parts: Sequence[PartNames]) -> tuple[str, ...]:
             "expected the same kind of labels in all parts of a set"
         )
     return tuple(names)
+
+
+def _check_order(declared: Sequence[PartNames], numbers: PartNames) -> None:
+    """Refuse numbers that stand for one class or another, by the part whose names are taken."""
+    for each in declared[1:]:
+        if each.names != declared[0].names and numbers.names:
+            raise DataError(
+                f"{numbers.part} has numbers without names for labels; {declared[0].part} and "
+                f"{each.part} have names for them in different orders"
+            )
 
 
 def are_numbered(names: Sequence[str]) -> bool:
@@ -112,16 +124,17 @@ def number_labels(texts: Iterable[str | None]) -> tuple[tuple[str, ...], dict[st
     They count as numbers, not as names: ``"2"`` is label 2 wherever it stands, and so is ``"02"``.
 
     Raises:
-        DataError: a number so large that the classes up to it would fill the memory.
+        DataError: a number that no set has as many classes as.
     """
-    known = [text for text in texts if text is not None]
-    for text in known:
-        if len(text) > _MOST_DIGITS or int(text) >= MAX_CLASSES:
-            raise DataError(
-                f"label {printable(text)}; without class names labels are numbers from 0, and at "
-                f"most {MAX_CLASSES:,} classes are read"
-            )
-    values = {text: int(text) for text in known}
+    values: dict[str, int] = {}
+    for text in texts:
+        if text is not None and text not in values:
+            if len(text.lstrip("0")) > 6:
+                raise DataError(
+                    f"label {printable(text, most=20)}; without class names labels are numbers "
+                    f"from 0, and at most {MAX_CLASSES:,} classes are read"
+                )
+            values[text] = int(text)
     return tuple(map(str, range(max(values.values(), default=-1) + 1))), values
 
 
@@ -156,18 +169,17 @@ def match_classes(
     ...               present=np.array([0, 1]), source="pets").labels.tolist()
     [2, 0]
     """
-    order = {name: label for label, name in enumerate(ours)}
     places = np.arange(len(theirs), dtype=np.int64)
     notes: list[str] = []
-    if not named:
+    labels = _by_name(theirs, ours)
+    if not named and not _are_numerals(ours):
         labels = np.where(places < len(ours), places, -1)
-        if theirs and not are_numbered(ours):
-            shown = ", ".join(f"{k} {printable(name)}" for k, name in enumerate(ours[:3]))
+        if theirs:
             notes.append(
-                f"labels have no names: taken for the classifier's classes in their order ({shown}"
-                f"{', …' if len(ours) > 3 else ''})"
+                "labels have no names: taken for the classifier's classes in their order "
+                f"({_in_order(ours)})"
             )
-    elif are_numbered(ours) and not set(theirs) <= set(ours):
+    elif named and are_numbered(ours) and not _are_numerals(theirs):
         if len(theirs) != len(ours):
             raise ConfigurationError(
                 f"the classifier's {len(ours)} classes have numbers for names, and {source} has "
@@ -176,18 +188,40 @@ def match_classes(
         labels = places
         notes.append(
             "the classifier's classes have numbers for names: those of the data are matched by "
-            f"place ({', '.join(f'{k} {printable(name)}' for k, name in enumerate(theirs[:3]))}"
-            f"{', …' if len(theirs) > 3 else ''})"
+            f"place ({_in_order(theirs)})"
         )
-    else:
-        labels = np.array([order.get(name, -1) for name in theirs], dtype=np.int64)
-        if theirs and not (labels >= 0).any():
-            raise ConfigurationError(
-                f"{source} has classes such as {printable(theirs[0])!r}, the classifier such as "
-                f"{printable(ours[0])!r}: none in common"
-            )
+    elif theirs and not (labels >= 0).any():
+        raise ConfigurationError(
+            f"{source} has classes such as {printable(theirs[0])!r}, the classifier such as "
+            f"{printable(ours[0])!r}: none in common"
+        )
     notes += _settle_unknown(labels, theirs, ours, present, source, unknown)
     return ClassMapping(labels, tuple(notes))
+
+
+def _by_name(theirs: Sequence[str], ours: Sequence[str]) -> NDArray[np.int64]:
+    """Our label for each of their classes; numerals are one name whatever their zeros."""
+    numerals = _are_numerals(theirs) and _are_numerals(ours)
+    order: dict[str, int] = {}
+    for label, name in enumerate(ours):
+        order.setdefault(_form(name, numerals), label)
+    exact = {name: label for label, name in enumerate(ours)}
+    found = [exact.get(name, order.get(_form(name, numerals), -1)) for name in theirs]
+    return np.array(found, dtype=np.int64)
+
+
+def _form(name: str, numeral: bool) -> str:
+    """What two ways of writing one name have in common: in Unicode a letter may be two."""
+    return name.lstrip("0") or "0" if numeral else unicodedata.normalize("NFC", name)
+
+
+def _are_numerals(names: Sequence[str]) -> bool:
+    return bool(names) and all(name.isascii() and name.isdigit() for name in names)
+
+
+def _in_order(names: Sequence[str]) -> str:
+    shown = ", ".join(f"{place} {printable(name)}" for place, name in enumerate(names[:3]))
+    return shown + (", …" if len(names) > 3 else "")
 
 
 def _settle_unknown(

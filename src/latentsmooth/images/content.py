@@ -16,7 +16,7 @@ LFS_CAUSE = (
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _IMAGES = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|II\+\0|MM\0\+"
-    rb"|P[1-6][\s#]|BM....\0\0\0\0....[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+    rb"|P[1-6][\s#]|BM............[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
     re.DOTALL,
 )
 _NOT_READ = ", a format that is not read"

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from latentsmooth.errors import ConfigurationError, DataError, ShapeError
 from latentsmooth.images.content import image_fault
 from latentsmooth.images.decoding import MAX_SIDE, Geometry, survey
-from latentsmooth.images.hub import dataset_rows
+from latentsmooth.images.hub import given_rows
 from latentsmooth.images.memory import FloatRows, collect_items, label_array, tensor_rows
 from latentsmooth.images.rows import FileRows, FoundImages, Rows, checked_labels
 
@@ -81,21 +81,54 @@ def _given_dataset(
                 f"{source}: expected a data set with a length and items; got "
                 f"{type(dataset).__name__}"
             )
-        found = class_names if class_names is not None else getattr(dataset, "classes", None)
+        found = class_names if class_names is not None else classes_of(dataset, source=source)
         rows = collect_items(dataset, source=source)
         return _settled(rows, found, split=split, image_size=image_size)
     if not hasattr(dataset, "_fingerprint"):
         raise DataError(
             f"{source}: expected one split, a datasets.Dataset; got {type(dataset).__name__}"
         )
-    table = dataset_rows(dataset, part=source, identity=f"dataset {dataset._fingerprint}")
+    table = given_rows(dataset, part=source)
     if class_names is None and table.names.kind in ("declared", "texts"):
         class_names = table.names.names
-    return _settled(table, class_names, split=split, image_size=image_size)
+    notes = []
+    if dataset.format["type"] == "custom":
+        notes.append("the data set's own transform is not applied: images are read as stored")
+    return _settled(table, class_names, split=split, image_size=image_size, notes=notes)
+
+
+def classes_of(dataset: Any, *, source: str) -> Sequence[str] | None:
+    """Class names that a data set has, or those inside it that it is a part of or made of.
+
+    Raises:
+        DataError: it is made of several whose classes differ, so that labels are no one class.
+    """
+    classes = getattr(dataset, "classes", None)
+    if isinstance(classes, (list, tuple)) and classes:
+        return [str(each) for each in classes]
+    order = getattr(dataset, "class_to_idx", None)
+    if isinstance(order, dict) and sorted(order.values()) == list(range(len(order))) and order:
+        return [str(name) for name in sorted(order, key=order.__getitem__)]
+    parts = getattr(dataset, "datasets", None)
+    if not isinstance(parts, (list, tuple)):
+        inner = getattr(dataset, "dataset", None)
+        return None if inner is None else classes_of(inner, source=source)
+    found = [classes_of(part, source=source) for part in parts]
+    if any(each != found[0] for each in found):
+        raise DataError(
+            f"{source}: data sets with different classes are put together, such as "
+            f"{next(each for each in found if each != found[0])} and {found[0]}; expected the same"
+        )
+    return found[0] if found else None
 
 
 def _settled(
-    rows: Rows, class_names: Sequence[str] | None, *, split: str, image_size: int | None
+    rows: Rows,
+    class_names: Sequence[str] | None,
+    *,
+    split: str,
+    image_size: int | None,
+    notes: Sequence[str] = (),
 ) -> _Given:
     check_image_size(image_size)
     labels = rows.labels
@@ -113,7 +146,7 @@ def _settled(
         shape: tuple[int, int, int] = (channels, height, width)
     else:
         shape = survey(rows, image_size=image_size)
-    found = FoundImages(rows, split, names, named=class_names is not None)
+    found = FoundImages(rows, split, names, class_names is not None, tuple(notes))
     return found, Geometry(shape, resize=image_size is not None)
 
 

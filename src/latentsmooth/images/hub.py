@@ -14,7 +14,7 @@ from latentsmooth.images.rows import FoundImages
 from latentsmooth.images.splits import canonical, choose_split
 from latentsmooth.images.tables import TableRows, names_of_labels
 
-__all__ = ["dataset_rows", "hub_images", "looks_like_hub_name"]
+__all__ = ["dataset_rows", "given_rows", "hub_images", "looks_like_hub_name"]
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", re.ASCII)
 
@@ -64,7 +64,8 @@ def hub_images(argument: str, split: str) -> FoundImages:
     names = merge_names(parts)
     rows.rename(names)
     named = any(part.kind in ("declared", "texts") for part in parts)
-    return FoundImages(rows, canonical(chosen), names, named)
+    said = [] if (rows.labels >= 0).any() else [f"the images of split {chosen} are unlabelled"]
+    return FoundImages(rows, canonical(chosen), names, named, tuple(said))
 
 
 def dataset_rows(dataset: Any, *, part: str, identity: str) -> TableRows:
@@ -85,6 +86,41 @@ def dataset_rows(dataset: Any, *, part: str, identity: str) -> TableRows:
         features=dataset.features.to_dict(),
         parts=[(part, dataset.num_rows)],
         digest=partial(str, hashlib.sha256(identity.encode()).hexdigest()),
+    )
+
+
+def given_rows(dataset: Any, *, part: str) -> TableRows:
+    """Rows of a `datasets.Dataset` that a program hands over; images that it has by path are read.
+
+    Raises:
+        DataError: an image's file cannot be read.
+    """
+    from datasets import Image, table
+
+    images = [name for name, kind in dataset.features.items() if isinstance(kind, Image)]
+    if dataset._indices is not None:
+        dataset = dataset.with_format(None).flatten_indices()
+    by_path = [
+        name
+        for name in images
+        if any(chunk.field("bytes").null_count for chunk in dataset.data.column(name).chunks)
+    ]
+    if not by_path:
+        return dataset_rows(dataset, part=part, identity=f"dataset {dataset._fingerprint}")
+    try:
+        whole = table.embed_table_storage(dataset.data.table)
+    except Exception as error:  # what `datasets` raises on a missing file has no common base
+        raise DataError(f"{part}: an image cannot be read from its path: {error}") from error
+    digest = hashlib.sha256(f"dataset {dataset._fingerprint}".encode())
+    for name in by_path:
+        for cell in whole.column(name).combine_chunks().field("bytes"):
+            digest.update(hashlib.sha256(cell.as_py() or b"").digest())
+    return TableRows(
+        whole.column,
+        types=dict(zip(whole.schema.names, whole.schema.types, strict=True)),
+        features=dataset.features.to_dict(),
+        parts=[(part, dataset.num_rows)],
+        digest=partial(str, digest.hexdigest()),
     )
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
-from typing import NoReturn
 
 from latentsmooth.errors import DataError
-from latentsmooth.images.splits import UNDIVIDED, exact_split, splits_in_name
+from latentsmooth.images.layout_checks import (
+    PARTS,
+    check_common,
+    check_groups,
+    check_inside,
+    check_kinds,
+    check_once,
+    check_pairs,
+    check_spellings,
+    class_name,
+    listed,
+    refuse,
+)
+from latentsmooth.images.splits import UNDIVIDED, exact_split, split_frame, splits_in_name
 from latentsmooth.images.walk import Folder, printable
 
 __all__ = ["Layout", "SplitFolder", "read_layout"]
@@ -20,13 +31,14 @@ _WRAPPERS = frozenset(
     )
 )
 """Names of folders that hold a set and are no class of it, where they stand alone."""
-_PARTS = frozenset(
+_NO_CLASSES = frozenset(
     (
-        *("images", "image", "imgs", "img", "jpegimages", "masks", "mask", "labels", "annotations"),
-        *("segmentationclass", "segmentationobject", "thumbnails", "thumbs"),
+        *("extra", "unlabeled", "unlabelled", "pred", "predict", "prediction", "inference"),
+        *("sample", "samples", "sample_images", "holdout", "hold_out", "trainval", "train_val"),
+        *("unsup", "unsupervised", "misc", "other", "others", "demo"),
     )
 )
-"""Names that no class has: beside others they tell that folders are no classes here."""
+"""Names that beside one of a split speak of no class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +46,15 @@ class SplitFolder:
     """Where one split's images lie.
 
     Attributes:
-        top: the folder that stands for the split.
+        top: the folder that stands for the split, or, of all splits, that they lie in.
         place: the folder that classes or images lie directly in, the same or one inside it.
+        folders: those that hold all of the split, and of no other.
         classes: the folders of each class; none where images lie in ``place`` without labels.
     """
 
     top: Folder
     place: Folder
+    folders: Sequence[Folder]
     classes: Mapping[str, Sequence[Folder]]
 
 
@@ -50,56 +64,80 @@ class Layout:
 
     Attributes:
         splits: by canonical name; one called "all" where nothing is named after a split.
-        beside: folders with images that belong to no split.
+        above: the folders from the root to the one that splits, classes or images lie in.
+        beside: folders with images that belong to no split or class.
         empty: folders without images beside splits or classes.
     """
 
     splits: dict[str, SplitFolder]
+    above: list[Folder]
     beside: list[Folder] = field(default_factory=list)
     empty: list[Folder] = field(default_factory=list)
+
+    @property
+    def divided(self) -> bool:
+        """Whether folders are named after splits."""
+        return UNDIVIDED not in self.splits
 
 
 def read_layout(tree: Folder, *, strict: bool = True) -> Layout:
     """Understand a tree of images.
 
-    Understood are ``SPLIT/CLASS/…``, ``CLASS/SPLIT/…``, ``CLASS/…``, ``SPLIT/IMAGE`` and plain
-    images, each also inside folders that hold nothing else (``pets/images/…``). Split folders
-    are told by their names, in any case and spelling, see `splits.exact_split`; names such as
-    ``seg_train`` count where they come in pairs or hold class folders.
+    Understood are ``SPLIT/CLASS/…``, ``CLASS/SPLIT/IMAGE``, ``CLASS/…``, ``SPLIT/IMAGE`` and
+    plain images, each also inside folders that hold nothing else (``pets/images/…``). Split
+    folders are told by their names, in any case and spelling, see `splits.exact_split`; names such
+    as ``seg_train`` count where they come in pairs or hold class folders.
 
     Args:
         tree: of the set.
-        strict: whether folders must tell the classes; where tables do, they need not.
+        strict: whether folders must tell the classes; where tables do, images may lie beside
+            folders of others.
 
     Raises:
         DataError: it could be read in several ways, or in none; names what was seen.
     """
-    folder = tree
+    above, masks = [tree], []
     while True:
+        folder = above[-1]
         empty = [each for each in folder.folders.values() if not each.holds_images]
         found = _split_level(folder, strict)
         if found is not None:
-            return Layout(found[0], found[1], empty)
+            splits, beside = found
+            break
         inner = _wrapped(folder)
         if inner is None:
-            return Layout(_undivided(folder, strict), [], empty)
-        folder = inner
+            splits, beside = _undivided(folder, strict), []
+            break
+        above.append(inner)
+        masks += [each for each in folder.image_folders if each is not inner]
+    classes = {split: part.classes for split, part in splits.items()}
+    if strict:
+        check_common(folder, classes)
+    check_spellings(folder, classes)
+    for split, part in splits.items():
+        inside = [each for folders in part.classes.values() for each in folders]
+        check_inside(inside, split)
+    return Layout(splits, above, [*masks, *beside], empty)
 
 
 def _wrapped(folder: Folder) -> Folder | None:
-    """The folder to read in place of one that holds nothing but it."""
-    inside = folder.image_folders
+    """The folder to read in place of one that holds nothing but it, or masks of its images."""
+    inside = [each for each in folder.image_folders if each.name.lower() not in PARTS - _WRAPPERS]
     if len(inside) != 1 or folder.first_image is not None:
         return None
     only = inside[0]
+    if len(folder.image_folders) > 1 and only.name.lower() not in _WRAPPERS:
+        return None
     below = only.image_folders
-    deeper = len(below) > 1 or (len(below) == 1 and not _is_class_with_images(below[0]))
-    return only if only.name.lower() in _WRAPPERS or deeper else None
+    deeper = len(below) > 1 or (len(below) == 1 and not _keeps_images(only, below[0]))
+    again = only.name.lower() == folder.name.lower()
+    return only if again or only.name.lower() in _WRAPPERS or deeper else None
 
 
-def _is_class_with_images(folder: Folder) -> bool:
+def _keeps_images(outer: Folder, folder: Folder) -> bool:
     """Whether a lone sub-folder is where a class keeps its images, as in ``n01443537/images``."""
-    return exact_split(folder.name) is None and not folder.image_folders
+    again = folder.name.lower() == outer.name.lower()
+    return not again and exact_split(folder.name) is None and not folder.image_folders
 
 
 def _split_level(
@@ -116,7 +154,7 @@ def _split_level(
         and not words & set(named.values())
     }
     with_classes = any(
-        each.image_folders for each in inside if each.name in named or each.name in compound
+        _innermost(each).image_folders for each in inside if each.name in {**named, **compound}
     )
     if compound and (with_classes or _are_alike(compound) or named):
         named |= compound
@@ -124,17 +162,22 @@ def _split_level(
         return None
     beside = [each for each in inside if each.name not in named]
     several = len(set(named.values())) > 1
-    if beside and not with_classes and not several:
+    if beside and not with_classes and not several and not _speak_of_no_class(beside):
         return None  # a class that happens to be called "train"
     if beside and not (with_classes and several):
-        _refuse(folder, f"{_names(named)} could be splits or classes beside {_names(beside)}")
-    _check_once(folder, named)
+        refuse(folder, f"{listed(named)} could be splits or classes beside {listed(beside)}")
+    check_once(folder, named)
     if folder.first_image is not None and not with_classes:
-        _refuse(folder, f"images such as {folder.first_image} lie beside {_names(named)}")
-    splits = {split: _split_folder(folder.folders[name], strict) for name, split in named.items()}
-    if strict:
-        _check_common(folder, splits)
-    return splits, beside
+        refuse(folder, f"images such as {folder.first_image} lie beside {listed(named)}")
+    return {
+        split: _split_folder(folder.folders[n], split, strict) for n, split in named.items()
+    }, beside
+
+
+def _speak_of_no_class(beside: Iterable[Folder]) -> bool:
+    return any(
+        each.name.lower() in _NO_CLASSES | PARTS or splits_in_name(each.name) for each in beside
+    )
 
 
 def _are_alike(compound: Mapping[str, str]) -> bool:
@@ -142,77 +185,70 @@ def _are_alike(compound: Mapping[str, str]) -> bool:
 
     Names such as "train station" and "test tube" are classes.
     """
-    frames = set()
-    for name in compound:
-        words = [word for word in _words(name) if not splits_in_name(word)]
-        frames.add(tuple(words))
-    return len(set(compound.values())) > 1 and len(frames) == 1
+    return len(set(compound.values())) > 1 and len(set(map(split_frame, compound))) == 1
 
 
-def _words(name: str) -> list[str]:
-    return "".join(letter if letter.isalnum() else " " for letter in name.lower()).split()
+def _split_folder(folder: Folder, split: str, strict: bool) -> SplitFolder:
+    place = _innermost(folder)
+    for each in place.image_folders:
+        if exact_split(each.name) not in (None, split):
+            refuse(folder, f"{each.inside} is called after another split than {folder.name}")
+    return SplitFolder(folder, place, [folder], _classes(place, strict))
 
 
-def _check_once(folder: Folder, named: Mapping[str, str]) -> None:
-    for one, other in combinations(named, 2):
-        if named[one] == named[other]:
-            _refuse(folder, f"{one} and {other} both stand for the {named[one]} split")
-
-
-def _check_common(folder: Folder, splits: Mapping[str, SplitFolder]) -> None:
-    """Refuse splits that share no class: one of them was not understood."""
-    trained = splits.get("train")
-    if trained is None or not trained.classes:
-        return
-    for name, part in splits.items():
-        if part.classes and not part.classes.keys() & trained.classes.keys():
-            _refuse(
-                folder,
-                f"{name} has the folders {_names(part.classes)}, train has "
-                f"{_names(trained.classes)}: no class in common",
-            )
-
-
-def _split_folder(folder: Folder, strict: bool) -> SplitFolder:
-    place = folder
-    while (inner := _inside_split(place)) is not None:
-        place = inner
-    return SplitFolder(folder, place, _classes(place, strict))
-
-
-def _inside_split(folder: Folder) -> Folder | None:
+def _innermost(folder: Folder) -> Folder:
     """The folder to read in place of a split's that holds nothing but it.
 
     Only by name: a split may hold one class alone.
     """
     inside = folder.image_folders
     if len(inside) != 1 or folder.first_image is not None:
-        return None
-    name = inside[0].name.lower()
-    again = name == folder.name.lower() or exact_split(name) is not None
-    return inside[0] if again or name in _WRAPPERS else None
+        return folder
+    name = inside[0].name
+    split = exact_split(name)
+    again = name.lower() == folder.name.lower() or (
+        split and splits_in_name(folder.name) == {split}
+    )
+    return _innermost(inside[0]) if again or name.lower() in _WRAPPERS else folder
 
 
 def _undivided(folder: Folder, strict: bool) -> dict[str, SplitFolder]:
     """The classes of a folder without splits, or the splits that lie within its classes."""
     inside = folder.image_folders
-    parts = [
-        {each.name: split for each in one.image_folders if (split := exact_split(each.name))}
-        for one in inside
-    ]
+    parts = [_splits_within(one) for one in inside]
     if not any(parts):
-        if strict:
-            _check_chain(folder)
-        return {UNDIVIDED: SplitFolder(folder, folder, _classes(folder, strict))}
+        return {UNDIVIDED: SplitFolder(folder, folder, [folder], _classes(folder, strict))}
+    check_kinds(folder, inside)
+    if folder.first_image is not None:
+        refuse(folder, f"images such as {folder.first_image} lie beside {listed(inside)}")
     for one, named in zip(inside, parts, strict=True):
         if len(named) < len(one.image_folders) or one.first_image is not None:
-            _refuse(folder, f"{one.name} holds more than split folders, others have these")
-        _check_once(one, named)
+            refuse(folder, f"{one.name} holds more than split folders, others have these")
+        check_once(one, named)
     splits: dict[str, dict[str, list[Folder]]] = {}
     for one, named in zip(inside, parts, strict=True):
         for name, split in named.items():
-            splits.setdefault(split, {}).setdefault(one.name, []).append(one.folders[name])
-    return {split: SplitFolder(folder, folder, classes) for split, classes in splits.items()}
+            place = _innermost(one.folders[name])
+            if place.image_folders:
+                refuse(
+                    folder,
+                    f"{place.inside} holds the folders {listed(place.image_folders)}, so "
+                    f"{listed(inside)} could be sets or classes",
+                )
+            splits.setdefault(split, {}).setdefault(class_name(one), []).append(one.folders[name])
+    return {
+        split: SplitFolder(folder, folder, [f for each in classes.values() for f in each], classes)
+        for split, classes in splits.items()
+    }
+
+
+def _splits_within(one: Folder) -> dict[str, str]:
+    """Splits by the name of a class's sub-folder, none where these have no such names."""
+    below = one.image_folders
+    exact = {each.name: split for each in below if (split := exact_split(each.name))}
+    words = {each.name: found for each in below if len(found := splits_in_name(each.name)) == 1}
+    compound = {name: next(iter(found)) for name, found in words.items()}
+    return exact | compound if exact or _are_alike(compound) else {}
 
 
 def _classes(place: Folder, strict: bool) -> dict[str, list[Folder]]:
@@ -220,52 +256,17 @@ def _classes(place: Folder, strict: bool) -> dict[str, list[Folder]]:
     inside = place.image_folders
     if not inside:
         return {}
-    if not strict:
-        return {} if place.first_image is not None else {each.name: [each] for each in inside}
+    if place.first_image is not None and not strict:
+        return {}
     if place.first_image is not None:
         raise DataError(
             f"{printable(place.join(place.first_image))} lies beside the class folders of "
             f"{printable(place.path)}; expected every image inside one"
         )
-    parts = [each.name for each in inside if each.name.lower() in _PARTS]
-    if parts and len(inside) > 1:
-        _refuse(place, f"{_names(parts)} beside {_names(inside)} are no classes")
-    _check_groups(place, inside)
-    return {each.name: [each] for each in inside}
-
-
-def _check_chain(folder: Folder) -> None:
-    """Refuse folders that each hold nothing but the next: any of them may be the class."""
-    chain: list[str] = []
-    while len(folder.image_folders) == 1 and folder.first_image is None:
-        [folder] = folder.image_folders
-        if folder.name.lower() not in _WRAPPERS:
-            chain.append(folder.name)
-    if len(chain) > 1:
-        _refuse(folder, f"of {_names(chain)}, one inside the other, any may be the class")
-
-
-def _check_groups(place: Folder, inside: Sequence[Folder]) -> None:
-    """Refuse folders that each hold the same folders: parts or splits by names of their own."""
-    groups = {each.name: {below.name for below in each.image_folders} for each in inside}
-    for one, other in combinations([name for name in groups if len(groups[name]) > 1], 2):
-        if len(shared := groups[one] & groups[other]) > 1:
-            _refuse(
-                place,
-                f"{one} and {other} both hold folders called {_names(sorted(shared))}, so either "
-                "may be the classes",
-            )
-
-
-def _names(of: Sequence[Folder] | Sequence[str] | Mapping[str, object]) -> str:
-    names = [each if isinstance(each, str) else each.name for each in of]
-    shown = ", ".join(map(printable, names[:5]))
-    return shown + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
-
-
-def _refuse(folder: Folder, seen: str) -> NoReturn:
-    raise DataError(
-        f"{printable(folder.path)}: the layout is not understood: {seen}. Expected "
-        "SPLIT/CLASS/IMAGE or CLASS/IMAGE; give the folder that holds the classes, or a table "
-        "(csv:FILE) of paths and labels"
-    )
+    check_kinds(place, inside)
+    check_groups(place, inside)
+    check_pairs(place, (each.name for each in inside))
+    classes: dict[str, list[Folder]] = {}
+    for each in inside:
+        classes.setdefault(class_name(each), []).append(each)
+    return classes

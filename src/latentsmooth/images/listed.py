@@ -14,7 +14,14 @@ from latentsmooth.images.classes import number_labels
 from latentsmooth.images.content import LFS_CAUSE, image_fault
 from latentsmooth.images.listings import Listing, read_listing
 from latentsmooth.images.rows import FileRows, FoundImages
-from latentsmooth.images.splits import UNDIVIDED, canonical, check_split, choose_split
+from latentsmooth.images.splits import (
+    UNDIVIDED,
+    canonical,
+    check_split,
+    choose_split,
+    exact_split,
+    splits_in_name,
+)
 from latentsmooth.images.table_sets import files_by_split
 from latentsmooth.images.walk import LeftOut, printable
 
@@ -27,10 +34,10 @@ _Row = tuple[str, str | None, str]
 def listed_images(files: Sequence[Path], split: str) -> FoundImages:
     """One split of the images that tables list, with the labels they give.
 
-    A column ``split`` tells the splits, or else the names of the tables; where neither does, all
-    images answer to any. Paths are below the table's own folder, or, where the first is not there,
-    below the working folder. Class names are those of all rows, sorted; labels that are all whole
-    numbers are taken as numbers.
+    A column ``split`` tells the splits, or else the names of the tables, or the folders in the
+    paths; where none does, all images answer to any. Paths are below the table's own folder, or,
+    where the first is not there, below the working folder. Class names are those of all rows,
+    sorted; labels that are all whole numbers are taken as numbers.
 
     Raises:
         ConfigurationError: unknown split, or one that is not there.
@@ -46,11 +53,11 @@ def listed_images(files: Sequence[Path], split: str) -> FoundImages:
         (read_listing(file), name) for name, members in by_split.items() for file in members
     ]
     rows = [row for listing, name in listings for row in _rows(listing, name)]
-    names, labels = _labels(rows, listings)
-    available = dict.fromkeys(row[2] for row in rows)
+    names, labels, named = _labels(rows, listings)
+    available = sorted({row[2] for row in rows})
     found = UNDIVIDED
-    if set(available) != {UNDIVIDED}:
-        found = choose_split(split, tuple(available), where=str(files[0]))
+    if available != [UNDIVIDED]:
+        found = choose_split(split, available, where=str(files[0]))
     _check_once(rows)
     left_out = LeftOut()
     kept = _readable([row for row in rows if row[2] == found], files[0].parent, left_out)
@@ -59,7 +66,9 @@ def listed_images(files: Sequence[Path], split: str) -> FoundImages:
         raise DataError(f"{files[0]}: no image of split {found} can be read ({said})")
     notes = left_out.notes()
     if found == UNDIVIDED:
-        notes.append("no column and no table is named after a split: the same images answer to all")
+        notes.append(
+            "no column, table or folder is named after a split: the same images answer to all"
+        )
     if all(label is None for _, label, _ in kept):
         notes.append(f"the images of split {found} are unlabelled")
     return FoundImages(
@@ -70,7 +79,7 @@ def listed_images(files: Sequence[Path], split: str) -> FoundImages:
         ),
         split=canonical(found),
         class_names=names,
-        named=not all(listing.numbered or listing.labels is None for listing, _ in listings),
+        named=named,
         notes=tuple(notes),
         left_out=left_out.by_reason(),
     )
@@ -83,23 +92,61 @@ def _rows(listing: Listing, split: str) -> list[_Row]:
         folder = Path()
     paths = listing.located(folder)
     labels = listing.labels or (None,) * len(paths)
-    splits = [split] * len(paths)
+    splits: Sequence[str] = [split] * len(paths)
     if listing.splits is not None:
-        splits = [canonical(each or "") for each in listing.splits]
-        if "" in splits:
-            raise DataError(f"{listing.file} row {splits.index('')}: no split; others have one")
+        splits = listing.splits
+    elif split == UNDIVIDED:
+        splits = _splits_of_paths(listing)
     return list(zip(paths, labels, splits, strict=True))
+
+
+def _splits_of_paths(listing: Listing) -> list[str]:
+    """The splits that the folders in paths are called after, all "all" where they are not.
+
+    Raises:
+        DataError: only some are, or one path is of two.
+    """
+    folders = [path.replace("\\", "/").split("/")[:-1] for path in listing.paths]
+    if all(path.startswith("/") for path in listing.paths):
+        shared = os.path.commonpath([path.rpartition("/")[0] or "/" for path in listing.paths])
+        folders = [parts[len(Path(shared).parts) :] for parts in folders]
+    told = [{split for part in parts if (split := exact_split(part))} for parts in folders]
+    if len(set().union(*told)) < 2 and not all(told):
+        loose: list[set[str]] = [set().union(*map(splits_in_name, parts)) for parts in folders]
+        told = loose if len(set().union(*loose)) > 1 else [set()] * len(folders)
+    if not any(told):
+        return [UNDIVIDED] * len(folders)
+    row = next((row for row, splits in enumerate(told) if len(splits) != 1), None)
+    if row is not None:
+        splits = ", ".join(sorted(told[row])) or "no split"
+        raise DataError(
+            f"{listing.file}: {printable(listing.paths[row])} lies in folders of {splits}, others "
+            "in that of one split; expected a column of splits"
+        )
+    return [min(splits) for splits in told]
 
 
 def _labels(
     rows: Sequence[_Row], listings: Sequence[tuple[Listing, str]]
-) -> tuple[tuple[str, ...], dict[str, int]]:
+) -> tuple[tuple[str, ...], dict[str, int], bool]:
+    """Class names, label by text, and whether they are names rather than numbers.
+
+    Raises:
+        DataError: one table has numbers, another names.
+    """
     texts = {text for _, text, _ in rows if text is not None}
-    labelled = [listing for listing, _ in listings if listing.labels is not None]
-    if labelled and all(listing.numbered for listing in labelled):
-        return number_labels(texts)
+    labelled = [listing for listing, _ in listings if any(listing.labels or ())]
+    if all(listing.numbered for listing in labelled):
+        return *number_labels(texts), False
+    by_name = {text for each in labelled if not each.numbered for text in each.labels or () if text}
+    for each in labelled:
+        if each.numbered and (strange := {text for text in each.labels or () if text} - by_name):
+            raise DataError(
+                f"{each.file}: labels are numbers such as {min(strange)}, those of another table "
+                f"names such as {printable(min(by_name))!r}; expected the same kind in all"
+            )
     names = tuple(sorted(texts))
-    return names, {name: label for label, name in enumerate(names)}
+    return names, {name: label for label, name in enumerate(names)}, True
 
 
 def _check_once(rows: Sequence[_Row]) -> None:

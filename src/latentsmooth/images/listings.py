@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +14,27 @@ from typing import Any
 
 from latentsmooth.errors import DataError
 from latentsmooth.images.rows import read_file
+from latentsmooth.images.splits import exact_split
 from latentsmooth.images.walk import printable
 
 __all__ = ["METADATA_NAMES", "Listing", "read_annotations", "read_listing"]
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _PATHS = (
-    *("file_name", "filename", "path", "filepath", "file_path", "image_path", "image", "img"),
-    *("file", "img_path", "image_name", "images", "image_file", "image_id", "id"),
+    *("filename", "path", "filepath", "imagepath", "image", "img", "file", "imgpath", "imagename"),
+    *("imgname", "imagefile", "imagefilename", "relativepath", "relpath", "imagefilepath", "fname"),
+    *("imageid", "id", "name"),
 )
 _LABELS = (
-    *("label", "labels", "class", "class_name", "target", "category", "fine_label", "cls", "y"),
-    *("label_name", "classid", "class_id", "breed", "species"),
+    *("label", "class", "classname", "target", "category", "finelabel", "cls", "y", "labelname"),
+    *("categoryname", "classlabel", "labelid", "classid", "categoryid", "breed", "species"),
+    *("diagnosis", "dx"),
 )
-_SPLITS = ("split", "set", "subset", "partition", "data_split")
+_SPLITS = ("split", "set", "subset", "partition", "datasplit", "phase", "usage")
+_FLAGS = {f"is{word}": word for word in ("train", "training", "test", "val", "valid", "validation")}
+_FLAGS |= {f"is{word}image": word for word in ("training", "test")}
+_YES, _NO = frozenset(("1", "true", "yes", "t")), frozenset(("0", "false", "no", "f"))
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.0*)?", re.ASCII)
 _DELIMITERS = ",;\t|"
 _MAX_BYTES = 2**27
 _MAX_UNPACKED_BYTES = 2**29
@@ -40,31 +48,36 @@ class Listing:
         file: the table.
         paths: of the images, as written there.
         labels: their labels as texts, ``None`` where a cell is empty; ``None`` for no such column.
-        splits: likewise.
+        splits: their splits, ``None`` for no such column.
         numbered: whether all labels are whole numbers, and so no names.
     """
 
     file: Path
     paths: tuple[str, ...]
     labels: tuple[str | None, ...] | None
-    splits: tuple[str | None, ...] | None
+    splits: tuple[str, ...] | None
     numbered: bool
 
     def located(self, folder: Path) -> list[str]:
         """Each image's path, relative ones below a folder."""
         # `Path` would take microseconds for each of a million.
-        return [os.path.normpath(os.path.join(folder, path)) for path in self.paths]  # noqa: PTH118
+        found = [os.path.normpath(os.path.join(folder, path)) for path in self.paths]  # noqa: PTH118
+        if os.sep != "\\" and any("\\" in path for path in self.paths):
+            found = [
+                path if os.path.lexists(path) else path.replace("\\", os.sep) for path in found
+            ]
+        return found
 
 
 def read_listing(file: Path) -> Listing:
     """Read a table of paths and labels: CSV with any usual delimiter, JSON Lines or Parquet.
 
     The columns are found by name: the first of ``file_name``, ``path``, ``image``, … and of
-    ``label``, ``class``, ``target``, …
+    ``label``, ``class``, ``target``, …; names of classes go before numbers for them.
 
     Raises:
-        DataError: it cannot be read, names no column of paths, or two that could be, or a row is
-            of another length than the heading.
+        DataError: it cannot be read, has no column of paths, or numbers and names for labels that
+            contradict each other, or a row is of another length than the heading.
     """
     content = read_file(file, limit=_MAX_BYTES)
     if file.suffix.lower() == ".parquet":
@@ -82,28 +95,105 @@ def _listing(file: Path, columns: Mapping[str, Sequence[str | None]]) -> Listing
     path_column = _column(columns, _PATHS)
     if path_column is None:
         raise DataError(
-            f"{file}: no column of paths; columns are {_listed(columns)}; expected one named one "
-            f"of {', '.join(_PATHS)}"
+            f"{file}: no column of paths; columns are {_listed(columns)}; expected one named "
+            "file_name, path, image, filename, image_path or the like"
         )
     missing = next((row for row, path in enumerate(columns[path_column]) if not path), None)
     if missing is not None:
         raise DataError(f"{file} row {missing}: no path in column {path_column}")
-    found = {kind: _column(columns, names) for kind, names in (("l", _LABELS), ("s", _SPLITS))}
-    labels = None if found["l"] is None else tuple(each or None for each in columns[found["l"]])
-    splits = None if found["s"] is None else tuple(columns[found["s"]])
-    known = {label for label in labels or () if label is not None}
+    others = {name: cells for name, cells in columns.items() if name != path_column}
+    labels, numbered = _label_cells(file, others)
     return Listing(
         file=file,
         paths=tuple(path or "" for path in columns[path_column]),
         labels=labels,
-        splits=splits,
-        numbered=bool(known) and all(label.isascii() and label.isdigit() for label in known),
+        splits=_split_cells(file, others),
+        numbered=numbered,
     )
 
 
+def _key(column: str) -> str:
+    """A column's name without what does not tell it from others: ``File names``, ``file_name``."""
+    return "".join(letter for letter in column.lower() if letter.isalnum()).removesuffix("s")
+
+
 def _column(columns: Mapping[str, object], names: Sequence[str]) -> str | None:
-    by_name = {column.strip().lower(): column for column in columns}
-    return next((by_name[name] for name in names if name in by_name), None)
+    found = [column for name in names for column in columns if _key(column) == _key(name)]
+    return found[0] if found else None
+
+
+def _label_cells(
+    file: Path, columns: Mapping[str, Sequence[str | None]]
+) -> tuple[tuple[str | None, ...] | None, bool]:
+    """The labels, and whether they are numbers; names go before numbers that stand for them.
+
+    Raises:
+        DataError: one column has numbers and another names that do not stand for them.
+    """
+    found = {
+        column: _plain(columns[column])
+        for name in _LABELS
+        for column in columns
+        if _key(column) == _key(name) and any(columns[column])
+    }
+    if not found:
+        empty = _column(columns, _LABELS)
+        return (None if empty is None else tuple(_plain(columns[empty]))), False
+    first = next(iter(found))
+    named = [column for column, cells in found.items() if not _are_numbers(cells)]
+    if first in named or not named:
+        return tuple(found[first]), first not in named
+    pairs = set(zip(found[first], found[named[0]], strict=True))
+    if not len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs}):
+        raise DataError(
+            f"{file}: columns {first} and {named[0]} could both be the label; expected one"
+        )
+    return tuple(found[named[0]]), False
+
+
+def _plain(cells: Sequence[str | None]) -> list[str | None]:
+    """Labels without what programs make of whole numbers: ``"3.0"`` is 3, -1 is no label."""
+    known = [cell for cell in cells if cell]
+    if not all(map(_NUMBER.fullmatch, known)):
+        return [cell or None for cell in cells]
+    numbers = [cell.partition(".")[0] if cell else None for cell in cells]
+    if any(each is not None and each.startswith("-") and each != "-1" for each in numbers):
+        return numbers
+    return [None if each == "-1" else each for each in numbers]
+
+
+def _are_numbers(cells: Sequence[str | None]) -> bool:
+    return all(cell is None or (cell.isascii() and cell.isdigit()) for cell in cells)
+
+
+def _split_cells(file: Path, columns: Mapping[str, Sequence[str | None]]) -> tuple[str, ...] | None:
+    """The splits, by canonical name where they have one.
+
+    They stand in a column that is called so, or that holds nothing but names of splits, or in one
+    that says whether an image is of one (``is_valid``).
+
+    Raises:
+        DataError: a cell is empty, or no yes or no.
+    """
+    column = _column(columns, _SPLITS) or next(
+        (c for c, cells in columns.items() if all(each and exact_split(each) for each in cells)),
+        None,
+    )
+    flag = next((c for c in columns if _key(c) in _FLAGS), None)
+    if column is None and flag is not None:
+        named = exact_split(_FLAGS[_key(flag)]) or ""
+        cells = [(cell or "").partition(".")[0].lower() for cell in columns[flag]]
+        wrong = next((row for row, cell in enumerate(cells) if cell not in _YES | _NO), None)
+        if wrong is not None:
+            raise DataError(f"{file} row {wrong}: column {flag} says {cells[wrong]!r}")
+        other = "test" if named == "train" else "train"
+        return tuple(named if cell in _YES else other for cell in cells)
+    if column is None:
+        return None
+    empty = next((row for row, cell in enumerate(columns[column]) if not cell), None)
+    if empty is not None:
+        raise DataError(f"{file} row {empty}: no split in column {column}; others have one")
+    return tuple(exact_split(cell or "") or cell or "" for cell in columns[column])
 
 
 def _listed(columns: Mapping[str, object]) -> str:

@@ -27,12 +27,16 @@ def limit_note(whole: ImageSet, chosen: ImageSet) -> str | None:
         return None
     runs = int((known[1:] != known[:-1]).sum()) + 1
     classes, seen = len(torch.unique(known)), len(torch.unique(kept))
-    if runs * _RUN > len(known) or seen >= min(classes, len(kept)):
+    is_sorted = runs == classes or runs * _RUN <= len(known)
+    if not is_sorted or seen >= min(classes, len(kept)):
         return None
     stride = len(whole) // len(chosen)
-    if stride <= chosen.stride:
-        return None
+    advice = (
+        f"--stride {stride} (stride={stride}) spreads as many over all of it"
+        if stride > chosen.stride
+        else "no limit, or a smaller one with a stride, is of them all"
+    )
     return (
         f"the set is sorted by class, and these {len(chosen)} images are of {seen} of {classes} "
-        f"classes; --stride {stride} (stride={stride}) spreads as many over all of it"
+        f"classes; {advice}"
     )

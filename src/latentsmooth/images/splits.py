@@ -10,10 +10,12 @@ from latentsmooth.errors import ConfigurationError, DataError
 __all__ = [
     "SPLITS",
     "UNDIVIDED",
+    "alike_but_for_split",
     "canonical",
     "check_split",
     "choose_split",
     "exact_split",
+    "split_frame",
     "split_in_name",
     "splits_in_name",
 ]
@@ -27,12 +29,19 @@ _WORDS = {
     **dict.fromkeys(("test", "testing"), "test"),
     **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev"), "validation"),
 }
-_ENDINGS = ("", "set", "sets", "data", "dataset", "images", "imgs", "split")
-_GLUED = {word + ending: split for word, split in _WORDS.items() for ending in _ENDINGS}
+_NOUNS = frozenset(
+    (
+        *("set", "sets", "data", "dataset", "datasets", "image", "images", "img", "imgs", "split"),
+        *("folder", "dir", "files", "photos", "pics", "pictures", "samples", "subset"),
+    )
+)
+"""Words that say nothing of what a folder holds."""
+_GLUED = {word + noun: split for word, split in _WORDS.items() for noun in ("", *_NOUNS)}
 """Words that stand for a split, also where their noun is written onto them: ``trainset``."""
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _PARTITION = re.compile(r"(?:split|subset|partition)=(.*)", re.IGNORECASE | re.DOTALL)
+_INSIDE = re.compile("|".join(sorted(_WORDS, key=len, reverse=True)))
 
 
 def canonical(split: str) -> str:
@@ -47,16 +56,20 @@ def canonical(split: str) -> str:
 def exact_split(name: str) -> str | None:
     """The split that a folder stands for, where its name says that and nothing else.
 
-    Digits and punctuation do not count, nor the key of a partition.
+    Digits and punctuation do not count, nor nouns such as "set", nor the key of a partition.
 
     >>> exact_split("Testing"), exact_split("train2017"), exact_split("split=val")
     ('test', 'train', 'validation')
-    >>> exact_split("train station"), exact_split("cat")
-    (None, None)
+    >>> exact_split("test_images"), exact_split("train station"), exact_split("cat")
+    ('test', None, None)
     """
     partition = _PARTITION.fullmatch(name)
-    words = _LETTERS.findall((partition[1] if partition else name).lower())
-    return _GLUED.get(words[0]) if len(words) == 1 else None
+    text = partition[1] if partition else name
+    for words in (_LETTERS.findall(text.lower()), _words(text)):
+        telling = [word for word in words if word not in _NOUNS]
+        if len(telling) == 1 and telling[0] in _GLUED:
+            return _GLUED[telling[0]]
+    return None
 
 
 def splits_in_name(name: str) -> set[str]:
@@ -65,8 +78,46 @@ def splits_in_name(name: str) -> set[str]:
     >>> sorted(splits_in_name("seg_train")), sorted(splits_in_name("trainTestData"))
     (['train'], ['test', 'train'])
     """
-    words = _LETTERS.findall(_HUMP.sub("_", name).lower())
-    return {_GLUED[word] for word in words if word in _GLUED}
+    return {_GLUED[word] for word in _words(name) if word in _GLUED}
+
+
+def _words(name: str) -> list[str]:
+    """Words of letters alone, in lower case, also where capitals part them."""
+    return _LETTERS.findall(_HUMP.sub("_", name).lower())
+
+
+def split_frame(name: str) -> tuple[str, ...]:
+    """What is left of a name without its split and the nouns: names that share it are pairs.
+
+    >>> split_frame("seg_train") == split_frame("SegTestData"), split_frame("train station")
+    (True, ('station',))
+    """
+    kept = (w for w in re.findall(r"[^\W_]+", _HUMP.sub("_", name).lower()) if w not in _NOUNS)
+    return tuple(word for word in kept if not (splits_in_name(word) or word in _GLUED))
+
+
+def alike_but_for_split(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names that differ in nothing but a split, written wherever: they are no classes.
+
+    >>> alike_but_for_split(["mnisttest", "mnisttrain"]), alike_but_for_split(["trail", "test"])
+    (('mnisttest', 'mnisttrain'), None)
+    """
+    seen: dict[tuple[str, ...], tuple[str, str]] = {}
+    for name in names:
+        lower = name.lower()
+        found = [
+            (lower[: m.start()] + "*" + lower[m.end() :], m[0]) for m in _INSIDE.finditer(lower)
+        ]
+        frames: dict[tuple[str, ...], str] = {
+            (frame,): _WORDS[word] for frame, word in found if len(frame) > 1
+        }
+        if len(own := splits_in_name(name)) == 1:
+            frames[("", *split_frame(name))] = next(iter(own))
+        for frame, split in frames.items():
+            other, theirs = seen.setdefault(frame, (name, split))
+            if theirs != split:
+                return other, name
+    return None
 
 
 def split_in_name(name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from latentsmooth.images.rows import FoundImages
 from latentsmooth.images.splits import (
     SPLITS,
     UNDIVIDED,
+    alike_but_for_split,
     check_split,
     choose_split,
     exact_split,
@@ -22,6 +24,8 @@ from latentsmooth.images.splits import (
 from latentsmooth.images.walk import printable
 
 __all__ = ["files_by_split", "parquet_images"]
+
+_LABEL_FOLDER = re.compile("(fine_)?(label|class|target|category|cls|y|species)(_name)?=", re.I)
 
 
 def parquet_images(
@@ -63,6 +67,8 @@ def parquet_images(
     said = [*notes]
     if chosen == UNDIVIDED:
         said.append("no file is named after a split: the same images answer to every split")
+    if not (rows.labels >= 0).any():
+        said.append(f"the images of split {chosen} are unlabelled")
     return FoundImages(rows, chosen, names, named, tuple(said))
 
 
@@ -89,6 +95,7 @@ def files_by_split(paths: Sequence[Path], root: Path | None) -> dict[str, list[P
     if not any(splits):
         if root is not None:
             _check_names(paths, root)
+        _check_pairs(paths, root)
         return {UNDIVIDED: list(paths)}
     if None in splits:
         without = paths[splits.index(None)]
@@ -124,6 +131,11 @@ def _folders(paths: Sequence[Path], root: Path | None) -> list[tuple[str, ...]]:
 
 def _told(path: Path, folders: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
     """A file's split, and the folders above the one that tells it."""
+    if column := next((name for name in folders if _LABEL_FOLDER.match(name)), None):
+        raise DataError(
+            f"{printable(str(path))}: labels stand in the names of folders ({printable(column)}); "
+            "expected a column of labels in the files"
+        )
     own = split_in_name(path.stem)
     exact = [place for place, name in enumerate(folders) if exact_split(name)]
     loose = [place for place, name in enumerate(folders) if len(splits_in_name(name)) == 1]
@@ -138,6 +150,17 @@ def _told(path: Path, folders: Sequence[str]) -> tuple[str | None, tuple[str, ..
     if not named:
         return None, ()
     return named.pop(), tuple(folders[: places[0]] if places else folders)
+
+
+def _check_pairs(paths: Sequence[Path], root: Path | None) -> None:
+    """Refuse files or folders that differ in nothing but a split: ``mnisttrain``, ``mnisttest``."""
+    stems = [str(path.relative_to(root).with_suffix("") if root else path.stem) for path in paths]
+    pair = alike_but_for_split(dict.fromkeys(stems))
+    if pair is not None:
+        raise DataError(
+            f"{printable(str(root or paths[0].parent))}: the layout is not understood: "
+            f"{printable(pair[0])} and {printable(pair[1])} could be of one split or of two"
+        )
 
 
 def _check_names(paths: Sequence[Path], root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from latentsmooth.errors import DataError
 from latentsmooth.images.content import LFS_CAUSE, image_fault
 
-__all__ = ["Folder", "LeftOut", "is_tool_made", "printable", "walk"]
+__all__ = ["Folder", "LeftOut", "is_tool_made", "note_fault", "printable", "suffix_of", "walk"]
 
 IMAGE_SUFFIXES = frozenset(
     (
@@ -24,10 +25,12 @@ _TOOL_MADE = frozenset(
         *("__macosx", "@eadir", "@tmp", "@recycle", "@sharebin", "#recycle", "#snapshot"),
         *("$recycle.bin", "recycler", "system volume information", "lost+found", "lost.dir"),
         *("__pycache__", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"),
-        *("cvs", "_vti_cnf", "_svn"),
+        *("cvs", "_vti_cnf", "_svn", "@recently-snapshot", "@transcode", "recycled", "found.000"),
+        *("network trash folder", "temporary items", "thevolumesettingsfolder", "_gsdata_"),
+        *("_ds_store", "picasa.ini", "zbthumbnail.info", "synofile_thumb"),
     )
 )
-MAX_DEPTH = 64
+MAX_DEPTH = 128
 _SHOWN = 3
 LONGEST_NAME = 200
 
@@ -38,7 +41,10 @@ def is_tool_made(name: str) -> bool:
     >>> [is_tool_made(name) for name in ("__MACOSX", "._1.jpg", ".thumbnails", "Thumbs.db", "cat")]
     [True, True, True, True, False]
     """
-    return name.startswith(".") or name.lower() in _TOOL_MADE or name.lower().startswith("@__")
+    lower = name.lower()
+    return (
+        lower.startswith((".", "@__", "@syno", "__macosx", "synofile_thumb")) or lower in _TOOL_MADE
+    )
 
 
 def printable(name: str, *, most: int = LONGEST_NAME) -> str:
@@ -91,12 +97,14 @@ class Folder:
         inside: its path below the tree's root, ``""`` for the root itself.
         files: names of the files in it, images or not.
         folders: sub-folders by name; tool-made ones and second ways to the same one are not there.
+        links: names of the files that are links.
     """
 
     path: str
     inside: str
     files: list[str] = field(default_factory=list)
     folders: dict[str, Folder] = field(default_factory=dict)
+    links: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -136,10 +144,8 @@ class Folder:
         """Its sub-folders that hold images."""
         return [folder for folder in self.folders.values() if folder.holds_images]
 
-    def images(
-        self, left_out: LeftOut, *, deep: bool, aside: Collection[str] = ()
-    ) -> list[tuple[str, str]]:
-        """(path below the root, path) of the images in it, sorted by the former.
+    def images(self, left_out: LeftOut, *, aside: Collection[str] = ()) -> list[tuple[str, str]]:
+        """(path below the root, path) of the images in it and below, sorted by the former.
 
         Files whose path is ``aside`` have another use and are not spoken of.
 
@@ -147,16 +153,25 @@ class Folder:
             DataError: one is a Git LFS pointer: its image is meant, and is not here.
         """
         found = []
-        for folder, name in self.all_files() if deep else ((self, name) for name in self.files):
+        for folder, name in self.all_files():
             path = folder.join(name)
             fault = image_fault(path)
             if fault is None:
                 found.append((folder.shown(name), path))
-            elif fault == LFS_CAUSE:
-                raise DataError(f"{printable(path)}: {LFS_CAUSE}")
             elif path not in aside:
-                left_out.add(fault, folder.shown(name))
+                note_fault(fault, folder, name, left_out)
         return sorted(found, key=lambda entry: entry[0].split("/"))
+
+
+def note_fault(fault: str, folder: Folder, name: str, left_out: LeftOut) -> None:
+    """Note a file that is no image.
+
+    Raises:
+        DataError: it is a Git LFS pointer that stands for an image.
+    """
+    if fault == LFS_CAUSE and suffix_of(name) in IMAGE_SUFFIXES | {""}:
+        raise DataError(f"{printable(folder.join(name))}: {LFS_CAUSE}")
+    left_out.add("a Git LFS pointer" if fault == LFS_CAUSE else fault, folder.shown(name))
 
 
 def suffix_of(name: str) -> str:
@@ -173,7 +188,7 @@ def walk(root: Path, left_out: LeftOut) -> Folder:
         DataError: the folder itself cannot be read.
     """
     tree = Folder(str(root), "")
-    seen: set[tuple[int, int]] = set()
+    seen = _keys_above(root)
     links: list[tuple[Folder, str]] = []
     pending = [tree]
     while pending or links:
@@ -184,7 +199,7 @@ def walk(root: Path, left_out: LeftOut) -> Folder:
         try:
             status = os.stat(folder.path)  # noqa: PTH116
             key = (status.st_dev, status.st_ino)
-            fault = "a link to a folder that is read already" if key in seen else None
+            fault = "a link to a folder that is above or read already" if key in seen else None
             if fault is None:
                 seen.add(key)
                 below = _list(folder, links, left_out)
@@ -198,6 +213,16 @@ def walk(root: Path, left_out: LeftOut) -> Folder:
             left_out.add(fault, folder.inside)
             _forget(tree, folder.inside)
     return tree
+
+
+def _keys_above(root: Path) -> set[tuple[int, int]]:
+    """Devices and inodes of the folders that a folder lies in: links to them lead outside."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for parent in root.resolve().parents:
+            status = parent.stat()
+            found.add((status.st_dev, status.st_ino))
+    return found
 
 
 def _forget(tree: Folder, inside: str) -> None:
@@ -216,7 +241,9 @@ def _list(folder: Folder, links: list[tuple[Folder, str]], left_out: LeftOut) ->
         is_folder = _leads_to_folder(entry)
         if is_tool_made(entry.name):
             # Of the files that file managers leave, every folder would have one to say.
-            if is_folder or (suffix_of(entry.name) in IMAGE_SUFFIXES and entry.name[1] != "_"):
+            if is_folder or (
+                suffix_of(entry.name) in IMAGE_SUFFIXES and not entry.name.startswith("._")
+            ):
                 left_out.add("hidden or left by a tool", folder.shown(entry.name))
         elif is_folder:
             child = Folder(entry.path, folder.shown(entry.name))
@@ -229,6 +256,8 @@ def _list(folder: Folder, links: list[tuple[Folder, str]], left_out: LeftOut) ->
                 below.append(child)
         else:
             folder.files.append(entry.name)
+            if entry.is_symlink():
+                folder.links.add(entry.name)
     return below[::-1]
 
 

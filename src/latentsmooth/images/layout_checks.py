@@ -1,0 +1,133 @@
+"""What speaks against an understanding of a folder's tree, and is refused."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import NoReturn
+
+from latentsmooth.errors import DataError
+from latentsmooth.images.splits import alike_but_for_split, exact_split
+from latentsmooth.images.walk import Folder, printable
+
+__all__ = [
+    "PARTS",
+    "check_common",
+    "check_groups",
+    "check_inside",
+    "check_kinds",
+    "check_once",
+    "check_pairs",
+    "check_spellings",
+    "class_name",
+    "listed",
+    "refuse",
+]
+
+Classes = Mapping[str, Sequence[Folder]]
+PARTS = frozenset(
+    (
+        *("images", "image", "imgs", "img", "jpegimages", "masks", "mask", "labels", "annotations"),
+        *("annotation", "segmentation", "segmentations", "segmentationclass", "groundtruth"),
+        *("segmentationobject", "thumbnails", "thumbs", "ground_truth", "trimaps", "bboxes"),
+    )
+)
+"""Names that no class has: beside others they tell that folders are no classes here."""
+
+
+def class_name(folder: Folder) -> str:
+    """The class that a folder is called after, in the one form that Unicode has for it."""
+    return unicodedata.normalize("NFC", folder.name)
+
+
+def listed(of: Iterable[Folder] | Iterable[str]) -> str:
+    """The first five names."""
+    names = [each if isinstance(each, str) else each.name for each in of]
+    shown = ", ".join(map(printable, names[:5]))
+    return shown + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+
+
+def refuse(folder: Folder, seen: str) -> NoReturn:
+    """Raise :class:`DataError` on what was seen in a folder."""
+    raise DataError(
+        f"{printable(folder.path)}: the layout is not understood: {seen}. Expected "
+        "SPLIT/CLASS/IMAGE or CLASS/IMAGE; give the folder that holds the classes, or a table "
+        "(csv:FILE) of paths and labels"
+    )
+
+
+def check_once(folder: Folder, named: Mapping[str, str]) -> None:
+    """Refuse two folders for one split."""
+    for one, other in combinations(named, 2):
+        if named[one] == named[other]:
+            refuse(folder, f"{one} and {other} both stand for the {named[one]} split")
+
+
+def check_pairs(folder: Folder, names: Iterable[str]) -> None:
+    """Refuse classes whose names differ in nothing but a split: ``cat_train``, ``cat_test``."""
+    pair = alike_but_for_split(names)
+    if pair is not None:
+        refuse(folder, f"{pair[0]} and {pair[1]} could be splits or classes")
+
+
+def check_kinds(folder: Folder, inside: Sequence[Folder]) -> None:
+    """Refuse classes beside folders of masks or annotations, or called "images"."""
+    parts = [each.name for each in inside if each.name.lower() in PARTS]
+    if parts and len(inside) > 1:
+        refuse(folder, f"{listed(parts)} among {listed(inside)}: these are no classes")
+
+
+def check_groups(place: Folder, inside: Sequence[Folder]) -> None:
+    """Refuse folders that each hold the same folders: parts or splits by names of their own."""
+    groups = {each.name: {below.name for below in each.image_folders} for each in inside}
+    for one, other in combinations([name for name in groups if len(groups[name]) > 1], 2):
+        if len(shared := groups[one] & groups[other]) > 1:
+            refuse(
+                place,
+                f"{one} and {other} both hold folders called {listed(sorted(shared))}, so either "
+                "may be the classes",
+            )
+
+
+def check_inside(folders: Iterable[Folder], split: str | None) -> None:
+    """Refuse split folders somewhere below class folders, or another split's below one's."""
+    for folder in folders:
+        below = folder.image_folders
+        for each in below:
+            if exact_split(each.name) not in (None, split):
+                refuse(
+                    folder,
+                    f"{each.inside} is called after a split, inside what has none or another",
+                )
+        check_pairs(folder, (each.name for each in below))
+        check_inside(below, split)
+
+
+def check_common(folder: Folder, splits: Mapping[str, Classes]) -> None:
+    """Refuse splits that share no class with training: one of them was not understood."""
+    trained = splits.get("train")
+    for name, classes in splits.items():
+        if trained and classes and not classes.keys() & trained.keys():
+            refuse(
+                folder,
+                f"{name} has the folders {listed(classes)}, train has "
+                f"{listed(trained)}: no class in common",
+            )
+
+
+def check_spellings(folder: Folder, splits: Mapping[str, Classes]) -> None:
+    """Refuse one class written in two ways: ``Cat`` in one split alone, ``cat`` in another."""
+    by_form: dict[str, dict[str, set[str]]] = {}
+    for split, classes in splits.items():
+        for name in classes:
+            form = " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+            by_form.setdefault(form, {}).setdefault(name, set()).add(split)
+    for spellings in by_form.values():
+        for (one, here), (other, there) in combinations(spellings.items(), 2):
+            if not here & there:
+                refuse(
+                    folder,
+                    f"{min(here)} has a class {printable(one)!r}, {min(there)} has "
+                    f"{printable(other)!r}: one class or two",
+                )
