@@ -55,6 +55,7 @@ def run(processor: str, threads: int, seed: int, flags: list[str], failures: lis
         **{name: value for name, value in os.environ.items() if name not in PROCESSORS["plain"]},
         **PROCESSORS[processor],
         "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "passive",  # threads that wait leave the core to others
         "LATENTSMOOTH_TEST_SEED": str(seed),
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", *flags]
@@ -116,23 +117,25 @@ def main() -> int:
     parser.add_argument(
         "--thin", action="store_true", help="every processor with every seed, threads in turn"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="test processes at once")
+    parser.add_argument("--jobs", type=int, default=1, help="cores to use")
     parser.add_argument("--all", action="store_true", help="the slow tests as well")
     parser.add_argument("--output", type=Path, help="Markdown file to write")
     parser.add_argument("pytest", nargs="*", help="paths and flags in place of all folders")
     arguments = parser.parse_args()
     flags = [*(arguments.pytest or PATHS), *([] if arguments.all else ["-m", "not slow"])]
-    if arguments.jobs > 1:
-        flags += ["--numprocesses", str(arguments.jobs)]
     rows, failures = [HEAD, re.sub(r" [\w ]+ ", " --- ", HEAD)], list[str]()
     print("\n".join(rows), flush=True)
     processors, threads, seeds = (
         text.split(",") for text in (arguments.processors, arguments.threads, arguments.seeds)
     )
-    for first, second in itertools.product(range(len(processors)), range(len(seeds))):
+    for first, second in itertools.product(range(len(seeds)), range(len(processors))):
         chosen = [threads[(first + second) % len(threads)]] if arguments.thin else threads
-        for count in chosen:
-            rows.append(run(processors[first], int(count), int(seeds[second]), flags, failures))
+        for count in map(int, chosen):
+            # As many threads in all as there are processes of one.
+            jobs = max(1, arguments.jobs // count)
+            together = [] if jobs == 1 else ["--numprocesses", str(jobs)]
+            seed = int(seeds[first])
+            rows.append(run(processors[second], count, seed, [*flags, *together], failures))
             print(rows[-1], flush=True)
     told = [f"- {line}" for line in failures] or ["None failed."]
     print("\n".join(["", *told]))
