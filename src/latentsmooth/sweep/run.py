@@ -17,7 +17,7 @@ from latentsmooth.files import hold, make_folder
 from latentsmooth.images import ImageSet
 from latentsmooth.machine import describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
-from latentsmooth.records import package_versions
+from latentsmooth.records import fitted_images, package_versions
 from latentsmooth.records.rounding import floor_text
 from latentsmooth.records.run import OnCertificate, engine_options
 from latentsmooth.records.settled import check_settled
@@ -251,7 +251,8 @@ class _Sweeper:
             statistics.fmean(made.n_used for made in each.certified.certificates) for each in done
         ]
         count = images_a_turn(measure.images, rule, means, at_most=len(images))
-        chosen = images.subset(stride=len(images) // count, limit=count)
+        fitted = fitted_images(done[0].model, images)
+        chosen = fitted.subset(stride=len(images) // count, limit=count)
         items = [
             LabelledTensor(image=item.image, index=item.index, label=item.label) for item in chosen
         ]
