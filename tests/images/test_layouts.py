@@ -12,7 +12,7 @@ from tests.images.layouts import build, by_folder, pets, read
 NAMES = ("cat", "dog")
 BESIDE = "folder of images beside those that are read"
 
-DIVIDED = {
+DIVIDED: dict[str, tuple[list[str], dict[str, str], dict[str, tuple[str, ...]]]] = {
     "Chest X-ray, packed twice": (
         pets("train", "val", "test", "chest_xray/train", "chest_xray/test", "__MACOSX/x/test"),
         {"train": "train", "val": "val", "test": "test"},
@@ -92,16 +92,31 @@ def test_split_folders_in_public_layouts(layout: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["train", "training", "TRAIN", "Train", "trainset", "Train_Set", "train2017"]]
+    "word",
+    [
+        *("train", "training", "TRAIN", "Train", "trainset", "Train_Set", "train2017"),
+        *("training-data", "tRaIn"),
+    ],
 )
-def test_words_for_training(words: list[str], tmp_path: Path) -> None:
-    for word in words:
-        root = build(tmp_path / word / "set", pets(word, "test"))
-        assert read(f"imagefolder:{root}", root, "train")[1] == by_folder(*pets(word))
+def test_words_for_training(word: str, tmp_path: Path) -> None:
+    root = build(tmp_path, pets(word, "test"))
+    assert read(f"imagefolder:{root}", root, "train")[1] == by_folder(*pets(word))
 
 
 @pytest.mark.parametrize(
-    "word", ["val", "valid", "Validation", "EVAL", "evaluation", "dev", "val_images", "dev-set", "Valid2", "VALIDATION"]
+    "word",
+    [
+        "val",
+        "valid",
+        "Validation",
+        "EVAL",
+        "evaluation",
+        "dev",
+        "val_images",
+        "dev-set",
+        "Valid2",
+        "VALIDATION",
+    ],
 )
 def test_words_for_validation_and_the_fallback(word: str, tmp_path: Path) -> None:
     build(tmp_path, pets("train", word))
@@ -160,6 +175,12 @@ UNDIVIDED = {
         ["cat/siam/1.png", "cat/persian/1.png", "dog/1.png"],
         NAMES,
         "folders inside class folders count to the outer class: cat/persian, cat/siam",
+    ),
+    "faces": (["Mask/1.png", "Non Mask/1.png"], ("Mask", "Non Mask"), "no split folders"),
+    "recycling": (
+        ["Recycled/1.png", "CVS/2.png", "validator/3.png"],
+        ("CVS", "Recycled", "validator"),
+        "no split folders",
     ),
     "one class": (["cat/1.png", "cat/2.png"], ("cat",), "all images are of one class, cat"),
     "numbers": ([f"{k}/1.png" for k in range(12)], tuple(sorted(map(str, range(12)))), "no split"),

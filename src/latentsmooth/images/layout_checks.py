@@ -72,8 +72,11 @@ def check_pairs(folder: Folder, names: Iterable[str]) -> None:
 
 
 def check_kinds(folder: Folder, inside: Sequence[Folder]) -> None:
-    """Refuse classes beside folders of masks or annotations, or called "images"."""
-    parts = [each.name for each in inside if each.name.lower() in PARTS]
+    """Refuse classes beside folders of masks or annotations, or called "images".
+
+    A folder called "mask" is a class of faces where no such other folder lies beside it.
+    """
+    parts = [each.name for each in inside if each.name.lower() in PARTS - {"mask"}]
     if parts and len(inside) > 1:
         refuse(folder, f"{listed(parts)} among {listed(inside)}: these are no classes")
 
