@@ -68,6 +68,12 @@ DIVIDED: dict[str, tuple[list[str], dict[str, str], dict[str, tuple[str, ...]]]]
         {"train": "train", "test": "test"},
         {"image beside the splits": ("overview.png",)},
     ),
+    "a set called test": (pets("test/train", "test/val"), {"train": "test/train"}, {}),
+    "SVHN": (
+        [*pets("train", "test"), "extra/1.png"],
+        {"train": "train", "test": "test"},
+        {BESIDE: ("extra",)},
+    ),
     "hive partitions": (
         pets("split=train", "split=test"),
         {"train": "split=train", "test": "split=test"},
@@ -92,12 +98,15 @@ def test_split_folders_in_public_layouts(layout: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["train", "training", "TRAIN", "Train", "trainset", "Train_Set", "train2017"]]
+    "word",
+    [
+        *("train", "training", "TRAIN", "Train", "trainset", "Train_Set", "train2017"),
+        *("training-data", "tRaIn"),
+    ],
 )
-def test_words_for_training(words: list[str], tmp_path: Path) -> None:
-    for word in words:
-        root = build(tmp_path / word / "set", pets(word, "test"))
-        assert read(f"imagefolder:{root}", root, "train")[1] == by_folder(*pets(word))
+def test_words_for_training(word: str, tmp_path: Path) -> None:
+    root = build(tmp_path, pets(word, "test"))
+    assert read(f"imagefolder:{root}", root, "train")[1] == by_folder(*pets(word))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +182,17 @@ UNDIVIDED = {
         NAMES,
         "folders inside class folders count to the outer class: cat/persian, cat/siam",
     ),
+    "BreakHis": (
+        ["breast/benign/SOB/40X/1.png", "breast/malignant/SOB/40X/2.png"],
+        ("benign", "malignant"),
+        "count to the outer class: breast/benign/SOB, breast/malignant/SOB",
+    ),
+    "faces": (["Mask/1.png", "Non Mask/1.png"], ("Mask", "Non Mask"), "no split folders"),
+    "recycling": (
+        ["Recycled/1.png", "CVS/2.png", "validator/3.png"],
+        ("CVS", "Recycled", "validator"),
+        "no split folders",
+    ),
     "one class": (["cat/1.png", "cat/2.png"], ("cat",), "all images are of one class, cat"),
     "numbers": ([f"{k}/1.png" for k in range(12)], tuple(sorted(map(str, range(12)))), "no split"),
     "two spellings of a letter": (
@@ -200,7 +220,13 @@ REFUSED = {
     "glued words": ["mnisttrain/1.png", "mnisttest/1.png"],
     "train beside extra": ["train/1.png", "extra/1.png"],
     "train beside train and val": ["train/1.png", "trainval/1.png"],
-    "validation inside training": pets("train/train", "train/val"),
+    "validation inside training": pets("train/train", "train/val", "test"),
+    "Office-31": [f"{d}/images/{c}/1.png" for d in ("amazon", "dslr") for c in ("bag", "cup")],
+    "Omniglot": pets("images_background", "images_evaluation"),
+    "labelled and not": pets("train_unlabeled", "train_labeled", "test"),
+    "train beside holdout": pets("train", "holdout"),
+    "query and gallery": pets("query", "gallery"),
+    "splits and more in a class": [f"{c}/{s}/1.png" for c in NAMES for s in ("train", "new")],
     "test inside training": ["train/test/1.png", "val/cat/1.png"],
     "splits below a class": ["cat/2020/train/1.png", "cat/2020/test/1.png", "dog/1.png"],
     "another split below a class": ["train/cat/test/1.png", "train/dog/1.png", "test/cat/1.png"],

@@ -172,7 +172,7 @@ def match_classes(
     places = np.arange(len(theirs), dtype=np.int64)
     notes: list[str] = []
     labels = _by_name(theirs, ours)
-    if not named and not _are_numerals(ours):
+    if not named and not _are_numerals(ours) and not set(theirs) <= set(ours):
         labels = np.where(places < len(ours), places, -1)
         if theirs:
             notes.append(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from latentsmooth.images.folder_tables import FolderTables
-from latentsmooth.images.layout import Layout
+from latentsmooth.images.layout import WRAPPERS, Layout
 from latentsmooth.images.splits import UNDIVIDED, exact_split, splits_in_name
 from latentsmooth.images.walk import printable, suffix_of
 
 __all__ = ["remarks"]
 
+_TABLES = frozenset((".csv", ".tsv", ".jsonl", ".xlsx"))
 _LISTS = frozenset((".txt", ".csv", ".tsv", ".json", ".jsonl", ".lst", ".mat", ".yaml", ".xlsx"))
 
 
@@ -34,6 +35,8 @@ def remarks(
     if not labelled:
         whose = "the images" if found == UNDIVIDED else f"the images of split {found}"
         said.append(f"{whose} have no class folders and no table of labels: they are unlabelled")
+        if unread := _lists(layout, tables, _TABLES):
+            said.append(f"tables are not read: {_few(unread)}; csv:FILE reads paths and labels")
     elif absent := [name for name in names if name not in labelled]:
         said.append(f"no images here of {len(absent)} of {len(names)} classes: {_few(absent)}")
     if len(names) == 1:
@@ -45,14 +48,8 @@ def remarks(
 
 def _of_splits(layout: Layout, tables: FolderTables) -> list[str]:
     said = ["there are no split folders: the same images answer to every split"]
-    lists = [
-        owner.shown(name)
-        for owner, name in layout.above[0].all_files()
-        if suffix_of(name) in _LISTS
-        and owner.join(name) not in tables.files
-        and splits_in_name(name.rpartition(".")[0])
-    ]
-    if lists:
+    lists = _lists(layout, tables, _LISTS)
+    if lists := [name for name in lists if splits_in_name(name.rpartition(".")[0].split("/")[-1])]:
         said.append(
             f"files that may tell splits are not read: {_few(lists)}; csv:FILE reads tables of "
             "paths and labels"
@@ -61,6 +58,15 @@ def _of_splits(layout: Layout, tables: FolderTables) -> list[str]:
     if inside:
         said.append(f"the images are those in {printable(inside)}")
     return said
+
+
+def _lists(layout: Layout, tables: FolderTables, suffixes: Collection[str]) -> list[str]:
+    """Files of some kinds that were not read."""
+    return [
+        owner.shown(name)
+        for owner, name in layout.above[0].all_files()
+        if suffix_of(name) in suffixes and owner.join(name) not in tables.files
+    ]
 
 
 def _of_classes(found: str, layout: Layout) -> list[str]:
@@ -77,7 +83,7 @@ def _of_classes(found: str, layout: Layout) -> list[str]:
         for folders in classes.values()
         for folder in folders
         for below in folder.image_folders
-        if len(folder.image_folders) > 1
+        if len(folder.image_folders) > 1 or below.name.lower() not in WRAPPERS
     ]
     if nested:
         said.append(f"folders inside class folders count to the outer class: {_few(nested)}")

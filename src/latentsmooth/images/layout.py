@@ -22,9 +22,9 @@ from latentsmooth.images.layout_checks import (
 from latentsmooth.images.splits import UNDIVIDED, exact_split, split_frame, splits_in_name
 from latentsmooth.images.walk import Folder, printable
 
-__all__ = ["Layout", "SplitFolder", "read_layout"]
+__all__ = ["WRAPPERS", "Layout", "SplitFolder", "read_layout"]
 
-_WRAPPERS = frozenset(
+WRAPPERS = frozenset(
     (
         *("images", "image", "imgs", "img", "jpegimages", "jpg", "jpeg", "png", "pictures"),
         *("photos", "data", "dataset", "files", "all", "default", "raw", "original"),
@@ -122,16 +122,16 @@ def read_layout(tree: Folder, *, strict: bool = True) -> Layout:
 
 def _wrapped(folder: Folder) -> Folder | None:
     """The folder to read in place of one that holds nothing but it, or masks of its images."""
-    inside = [each for each in folder.image_folders if each.name.lower() not in PARTS - _WRAPPERS]
+    inside = [each for each in folder.image_folders if each.name.lower() not in PARTS - WRAPPERS]
     if len(inside) != 1 or folder.first_image is not None:
         return None
     only = inside[0]
-    if len(folder.image_folders) > 1 and only.name.lower() not in _WRAPPERS:
+    if len(folder.image_folders) > 1 and only.name.lower() not in WRAPPERS:
         return None
     below = only.image_folders
     deeper = len(below) > 1 or (len(below) == 1 and not _keeps_images(only, below[0]))
     again = only.name.lower() == folder.name.lower()
-    return only if again or only.name.lower() in _WRAPPERS or deeper else None
+    return only if again or only.name.lower() in WRAPPERS or deeper else None
 
 
 def _keeps_images(outer: Folder, folder: Folder) -> bool:
@@ -145,6 +145,8 @@ def _split_level(
 ) -> tuple[dict[str, SplitFolder], list[Folder]] | None:
     """The splits whose folders lie in this one, and the folders beside them; ``None`` if none."""
     inside = folder.image_folders
+    if len(inside) == 1 and len(set(map(exact_split, inside[0].folders)) - {None}) > 1:
+        return None  # a set that happens to be called "test"
     named = {each.name: split for each in inside if (split := exact_split(each.name))}
     compound = {
         each.name: next(iter(words))
@@ -209,7 +211,7 @@ def _innermost(folder: Folder) -> Folder:
     again = name.lower() == folder.name.lower() or (
         split and splits_in_name(folder.name) == {split}
     )
-    return _innermost(inside[0]) if again or name.lower() in _WRAPPERS else folder
+    return _innermost(inside[0]) if again or name.lower() in WRAPPERS else folder
 
 
 def _undivided(folder: Folder, strict: bool) -> dict[str, SplitFolder]:

@@ -72,15 +72,18 @@ def check_pairs(folder: Folder, names: Iterable[str]) -> None:
 
 
 def check_kinds(folder: Folder, inside: Sequence[Folder]) -> None:
-    """Refuse classes beside folders of masks or annotations, or called "images"."""
-    parts = [each.name for each in inside if each.name.lower() in PARTS]
+    """Refuse classes beside folders of masks or annotations, or called "images".
+
+    A folder called "mask" is a class of faces where no such other folder lies beside it.
+    """
+    parts = [each.name for each in inside if each.name.lower() in PARTS - {"mask"}]
     if parts and len(inside) > 1:
         refuse(folder, f"{listed(parts)} among {listed(inside)}: these are no classes")
 
 
 def check_groups(place: Folder, inside: Sequence[Folder]) -> None:
     """Refuse folders that each hold the same folders: parts or splits by names of their own."""
-    groups = {each.name: {below.name for below in each.image_folders} for each in inside}
+    groups = {each.name: {below.name for below in _first_fork(each)} for each in inside}
     for one, other in combinations([name for name in groups if len(groups[name]) > 1], 2):
         if len(shared := groups[one] & groups[other]) > 1:
             refuse(
@@ -88,6 +91,13 @@ def check_groups(place: Folder, inside: Sequence[Folder]) -> None:
                 f"{one} and {other} both hold folders called {listed(sorted(shared))}, so either "
                 "may be the classes",
             )
+
+
+def _first_fork(folder: Folder) -> list[Folder]:
+    """The first several folders in it: in ``amazon/images/...`` those in ``images``."""
+    while len(below := folder.image_folders) == 1 and folder.first_image is None:
+        folder = below[0]
+    return below
 
 
 def check_inside(folders: Iterable[Folder], split: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ _TOOL_MADE = frozenset(
         *("__macosx", "@eadir", "@tmp", "@recycle", "@sharebin", "#recycle", "#snapshot"),
         *("$recycle.bin", "recycler", "system volume information", "lost+found", "lost.dir"),
         *("__pycache__", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"),
-        *("cvs", "_vti_cnf", "_svn", "@recently-snapshot", "@transcode", "recycled", "found.000"),
+        *("_vti_cnf", "_svn", "@recently-snapshot", "@transcode", "found.000"),
         *("network trash folder", "temporary items", "thevolumesettingsfolder", "_gsdata_"),
         *("_ds_store", "picasa.ini", "zbthumbnail.info", "synofile_thumb"),
     )
@@ -143,24 +143,6 @@ class Folder:
     def image_folders(self) -> list[Folder]:
         """Its sub-folders that hold images."""
         return [folder for folder in self.folders.values() if folder.holds_images]
-
-    def images(self, left_out: LeftOut, *, aside: Collection[str] = ()) -> list[tuple[str, str]]:
-        """(path below the root, path) of the images in it and below, sorted by the former.
-
-        Files whose path is ``aside`` have another use and are not spoken of.
-
-        Raises:
-            DataError: one is a Git LFS pointer: its image is meant, and is not here.
-        """
-        found = []
-        for folder, name in self.all_files():
-            path = folder.join(name)
-            fault = image_fault(path)
-            if fault is None:
-                found.append((folder.shown(name), path))
-            elif path not in aside:
-                note_fault(fault, folder, name, left_out)
-        return sorted(found, key=lambda entry: entry[0].split("/"))
 
 
 def note_fault(fault: str, folder: Folder, name: str, left_out: LeftOut) -> None:
