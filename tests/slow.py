@@ -41,6 +41,7 @@ SLOW: dict[str, tuple[str, ...]] = {
     ),
     "tests/cli/test_attack.py": (
         "test_a_control_succeeds_where_it_flips",
+        "test_a_false_log_is_found_out",
         "test_an_honest_log_stands",
         "test_data_without_splits_are_attacked",
     ),
@@ -67,7 +68,17 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_audit_prints_factors_and_product",
         "test_mistakes_take_one_line_and_the_right_code",
     ),
+    "tests/cli/test_predict.py": (
+        "test_predictions_are_written_in_every_form",
+        "test_predictions_do_not_depend_on_bad_neighbours",
+    ),
     "tests/cli/test_sweep.py": ("test_a_sweep_is_interrupted_gone_on_with_and_drawn_anew",),
+    "tests/cli/test_texts.py": (
+        "test_any_text_comes_back",
+        "test_any_whole_number_comes_back",
+        "test_files_of_odd_names_are_written",
+    ),
+    "tests/cli/test_unlabelled.py": ("test_no_labels",),
     "tests/fuzz/test_artifact.py": (
         "test_altered_configs",
         "test_builds_that_the_weights_are_not_of",
@@ -83,6 +94,12 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_damaged_parquet",
         "test_odd_schemas_and_rows",
     ),
+    "tests/fuzz/test_listings.py": (
+        "test_damaged_lines",
+        "test_damaged_tables",
+        "test_odd_cells",
+        "test_odd_lines",
+    ),
     "tests/fuzz/test_logs.py": (
         "test_anything_at_all",
         "test_published_files",
@@ -95,6 +112,10 @@ SLOW: dict[str, tuple[str, ...]] = {
     ),
     "tests/images/test_decoding.py": ("test_the_largest_transparent_image_fits_into_a_gigabyte",),
     "tests/images/test_hostile_tables.py": ("test_lists_in_place_of_labels_are_refused_unread",),
+    "tests/images/test_layout_properties.py": (
+        "test_folders",
+        "test_parquet",
+    ),
     "tests/images/test_tables.py": ("test_local_files_need_no_cache_and_no_datasets",),
     "tests/lipschitz/test_convolution.py": (
         "test_bounds_any_convolution",
