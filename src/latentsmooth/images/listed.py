@@ -10,6 +10,7 @@ import numpy as np
 
 from latentsmooth.errors import DataError
 from latentsmooth.files import is_file
+from latentsmooth.images.class_parts import check_splits
 from latentsmooth.images.classes import number_labels
 from latentsmooth.images.content import LFS_CAUSE, image_fault
 from latentsmooth.images.listings import Listing, read_listing
@@ -23,7 +24,7 @@ from latentsmooth.images.splits import (
     splits_in_name,
 )
 from latentsmooth.images.table_sets import files_by_split
-from latentsmooth.images.walk import LeftOut, printable
+from latentsmooth.images.walk import LeftOut, identity, printable
 
 __all__ = ["listed_images"]
 
@@ -59,11 +60,15 @@ def listed_images(files: Sequence[Path], split: str) -> FoundImages:
     if available != [UNDIVIDED]:
         found = choose_split(split, available, where=str(files[0]))
     _check_once(rows)
+    if named and found != UNDIVIDED:
+        told = [(split, [text]) for _, text, split in rows if text is not None]
+        check_splits(told, where=str(files[0]))
     left_out = LeftOut()
     kept = _readable([row for row in rows if row[2] == found], files[0].parent, left_out)
     if not kept:
         said = "; ".join(left_out.notes())
         raise DataError(f"{files[0]}: no image of split {found} can be read ({said})")
+    _check_links(kept, rows, found)
     notes = left_out.notes()
     if found == UNDIVIDED:
         notes.append(
@@ -158,6 +163,20 @@ def _check_once(rows: Sequence[_Row]) -> None:
         if other[1] != row[1]:
             raise DataError(
                 f"{printable(row[0])} is listed with two labels, {other[1]!r} and {row[1]!r}"
+            )
+
+
+def _check_links(kept: Sequence[_Row], rows: Sequence[_Row], found: str) -> None:
+    """Refuse links by which one file is an image of two splits."""
+    others = [row for row in rows if row[2] != found]
+    if not any(os.path.islink(row[0]) for row in (*kept, *others) if others):  # noqa: PTH114
+        return
+    here = {identity(path): path for path, _, _ in kept}
+    for path, _, split in others:
+        if (same := here.get(identity(path))) is not None:
+            raise DataError(
+                f"{printable(same)} of split {found} and {printable(path)} of split {split} are "
+                "one file, through a link"
             )
 
 

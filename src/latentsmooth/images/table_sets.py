@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from latentsmooth.errors import DataError
+from latentsmooth.images.class_parts import check_splits
 from latentsmooth.images.classes import merge_names
 from latentsmooth.images.parquet import parquet_names, parquet_rows
 from latentsmooth.images.rows import FoundImages
@@ -25,6 +26,7 @@ from latentsmooth.images.walk import printable
 
 __all__ = ["files_by_split", "parquet_images"]
 
+_NAMED = ("declared", "texts")
 _LABEL_FOLDER = re.compile("(fine_)?(label|class|target|category|cls|y|species)(_name)?=", re.I)
 
 
@@ -62,8 +64,15 @@ def parquet_images(
         before = sum(len(by_split[other]) for other in by_split if _place(other) < _place(chosen))
         parts = [*others[:before], rows.names, *others[before:]]
     names = merge_names(parts)
+    of_files = [split for split in sorted(by_split, key=_place) for _ in by_split[split]]
+    if chosen != UNDIVIDED:
+        # The chosen split's files are one part.
+        of_files = [each for each in of_files if each != chosen]
+        of_files.insert(before, chosen)
+        told = [(s, p.names) for s, p in zip(of_files, parts, strict=True) if p.kind in _NAMED]
+        check_splits(told, where=where)
     rows.rename(names)
-    named = any(part.kind in ("declared", "texts") for part in parts)
+    named = any(part.kind in _NAMED for part in parts)
     said = [*notes]
     if chosen == UNDIVIDED:
         said.append("no file is named after a split: the same images answer to every split")
