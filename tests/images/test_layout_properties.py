@@ -37,6 +37,8 @@ JUNK_FOLDERS = [
 JUNK_FILES = ["Thumbs.db", "._1.png", ".DS_Store", "desktop.ini"]
 STRAYS = {"notes.txt": b"text", "page.jpg": b"<!DOCTYPE html>", "x.png": b"", "a.pdf": b"%PDF-1"}
 NAMES = ["1.png", "2", "3.jfif", "a b.JPG", "x\ny.dat", "7.PNG.bak"]
+PATH_COLUMNS = ["file_name", "Path", "filepaths", "image", "Image ID", "img_path"]
+LABEL_COLUMNS = ["label", "Class", "ClassId", "target", "labels", "class name", "Breed"]
 WRAPPERS = [[], ["data"], ["archive", "images"], ["set-1", "set-1"]]
 KINDS = ("PNG", "BMP", "GIF", "TIFF", "WEBP")
 CONTENTS = [encoded(picture(seed=seed), kind) for seed in range(4) for kind in KINDS]
@@ -54,6 +56,7 @@ class Made:
     """A generated set: the class of each image and the other files, by split and path."""
 
     root: Path
+    source: str = ""
     images: dict[str, dict[str, str]] = field(default_factory=dict)
     others: dict[str, set[str]] = field(default_factory=dict)
 
@@ -178,6 +181,40 @@ def make_parquet(root: Path, draw: Random) -> Made:
     return made
 
 
+def make_listing(root: Path, draw: Random) -> Made:
+    """A table of paths, its columns called anything; splits in a column or in folders."""
+    made = Made(root)
+    told = draw.choice(["column", "folder", "flag"])
+    path, label = draw.choice(PATH_COLUMNS), draw.choice(LABEL_COLUMNS)
+    numbers = draw.random() < 0.3
+    classes = [str(k) for k in range(12)] if numbers else draw.sample(CLASSES[:3] + CLASSES[5:], 5)
+    rows: list[dict[str, str]] = []
+    for split in draw.sample(list(SPELLINGS), 2) if told != "flag" else ["train", "validation"]:
+        word = draw.choice(SPELLINGS[split][:4])
+        made.others[split] = set()
+        for place in range(draw.randrange(1, 4)):
+            file = f"{word}/{place}.jpg" if told == "folder" else f"pool/{split}{place}"
+            name = draw.choice(classes)
+            row = {"width": "3", path: file, label: name}
+            row |= {
+                "column": {"Split": word},
+                "folder": {},
+                "flag": {"is_valid": str(split == "validation")},
+            }[told]
+            rows.append(row)
+            if draw.random() < 0.2:
+                made.others[split].add(file)  # listed, and not there
+                continue
+            made.images.setdefault(split, {})[file] = name
+            made.put(file, content_of(draw))
+    draw.shuffle(rows)
+    mark = draw.choice(",;\t|")
+    lines = [mark.join(rows[0]), *(mark.join(row.values()) for row in rows)]
+    made.source = "list.csv"
+    made.put(made.source, ("\ufeff" + "\n".join(lines)).encode())
+    return made
+
+
 def labelled(images: ImageSet, root: Path) -> dict[str, str | None]:
     return {
         os.path.relpath(item.name, root): None
@@ -193,7 +230,7 @@ def check(made: Made, draw: Random) -> bool:
     names: tuple[str, ...] | None = None
     for asked in draw.sample(["train", "test", "val", "Testing"], 4):
         try:
-            images = load_images(str(made.root), split=asked)
+            images = load_images(str(made.root / made.source), split=asked)
         except (ConfigurationError, DataError):
             continue
         found = labelled(images, made.root)
@@ -216,7 +253,7 @@ def check(made: Made, draw: Random) -> bool:
     return names is not None
 
 
-@pytest.mark.parametrize("make", [make_folders, make_metadata, make_parquet])
+@pytest.mark.parametrize("make", [make_folders, make_metadata, make_parquet, make_listing])
 @given(seed=st.integers(0, 10**6))
 @settings(settle, max_examples=100)
 def test_a_set_is_read_as_it_was_made(make: Callable[[Path, Random], Made], seed: int) -> None:
