@@ -255,7 +255,7 @@ def check(made: Made, draw: Random) -> bool:
 
 @pytest.mark.parametrize("make", [make_folders, make_metadata, make_parquet, make_listing])
 @given(seed=st.integers(0, 10**6))
-@settings(settle, max_examples=100)
+@settings(settle, max_examples=75)
 def test_a_set_is_read_as_it_was_made(make: Callable[[Path, Random], Made], seed: int) -> None:
     draw = Random(seed)
     with tempfile.TemporaryDirectory() as folder:

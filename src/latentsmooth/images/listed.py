@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latentsmooth.errors import DataError
 from latentsmooth.files import is_file
@@ -46,13 +47,7 @@ def listed_images(files: Sequence[Path], split: str) -> FoundImages:
             those listed can be read.
     """
     check_split(split)
-    for file in files:
-        if not is_file(file):
-            raise DataError(f"no such file: {file}; expected a table of image paths and labels")
-    by_split = files_by_split(files, None)
-    listings = [
-        (read_listing(file), name) for name, members in by_split.items() for file in members
-    ]
+    listings = _read(files)
     rows = [row for listing, name in listings for row in _rows(listing, name)]
     names, labels, named = _labels(rows, listings)
     available = sorted({row[2] for row in rows})
@@ -60,8 +55,8 @@ def listed_images(files: Sequence[Path], split: str) -> FoundImages:
     if available != [UNDIVIDED]:
         found = choose_split(split, available, where=str(files[0]))
     _check_once(rows)
-    if named and found != UNDIVIDED:
-        told = [(split, [text]) for _, text, split in rows if text is not None]
+    if named:
+        told = [(row[2], [row[1]]) for row in rows if row[1] is not None]
         check_splits(told, where=str(files[0]))
     left_out = LeftOut()
     kept = _readable([row for row in rows if row[2] == found], files[0].parent, left_out)
@@ -69,25 +64,35 @@ def listed_images(files: Sequence[Path], split: str) -> FoundImages:
         said = "; ".join(left_out.notes())
         raise DataError(f"{files[0]}: no image of split {found} can be read ({said})")
     _check_links(kept, rows, found)
-    notes = left_out.notes()
-    if found == UNDIVIDED:
-        notes.append(
-            "no column, table or folder is named after a split: the same images answer to all"
-        )
-    if all(label is None for _, label, _ in kept):
-        notes.append(f"the images of split {found} are unlabelled")
+    known = np.array([-1 if text is None else labels[text] for _, text, _ in kept], dtype=np.int64)
     return FoundImages(
-        rows=FileRows(
-            [Path(path) for path, _, _ in kept],
-            np.array([-1 if text is None else labels[text] for _, text, _ in kept], dtype=np.int64),
-            root=files[0].parent,
-        ),
+        rows=FileRows([Path(path) for path, _, _ in kept], known, root=files[0].parent),
         split=canonical(found),
         class_names=names,
         named=named,
-        notes=tuple(notes),
+        notes=(*left_out.notes(), *_remarks(found, known)),
         left_out=left_out.by_reason(),
     )
+
+
+def _read(files: Sequence[Path]) -> list[tuple[Listing, str]]:
+    """The tables, each with the split that its name speaks of."""
+    for file in files:
+        if not is_file(file):
+            raise DataError(f"no such file: {file}; expected a table of image paths and labels")
+    by_split = files_by_split(files, None)
+    return [(read_listing(file), name) for name, members in by_split.items() for file in members]
+
+
+def _remarks(found: str, labels: NDArray[np.int64]) -> list[str]:
+    said = []
+    if found == UNDIVIDED:
+        said.append(
+            "no column, table or folder is named after a split: the same images answer to all"
+        )
+    if not (labels >= 0).any():
+        said.append(f"the images of split {found} are unlabelled")
+    return said
 
 
 def _rows(listing: Listing, split: str) -> list[_Row]:

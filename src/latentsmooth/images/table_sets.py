@@ -52,25 +52,15 @@ def parquet_images(
     if UNDIVIDED not in by_split:
         chosen = choose_split(split, sorted(by_split), where=where)
     rows = parquet_rows(by_split[chosen])
-    others = [
-        parquet_names(path)
-        for other in sorted(by_split, key=_place)
-        if other != chosen
-        for path in by_split[other]
-    ]
     # In one order whichever split is asked for: training before test before validation.
-    parts = [*others, rows.names]
-    if chosen != UNDIVIDED:
-        before = sum(len(by_split[other]) for other in by_split if _place(other) < _place(chosen))
-        parts = [*others[:before], rows.names, *others[before:]]
+    told = [
+        (each, names)
+        for each in sorted(by_split, key=_place)
+        for names in ([rows.names] if each == chosen else map(parquet_names, by_split[each]))
+    ]
+    parts = [names for _, names in told]
     names = merge_names(parts)
-    of_files = [split for split in sorted(by_split, key=_place) for _ in by_split[split]]
-    if chosen != UNDIVIDED:
-        # The chosen split's files are one part.
-        of_files = [each for each in of_files if each != chosen]
-        of_files.insert(before, chosen)
-        told = [(s, p.names) for s, p in zip(of_files, parts, strict=True) if p.kind in _NAMED]
-        check_splits(told, where=where)
+    check_splits(((each, part.names) for each, part in told if part.kind in _NAMED), where=where)
     rows.rename(names)
     named = any(part.kind in _NAMED for part in parts)
     said = [*notes]
