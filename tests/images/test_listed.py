@@ -59,6 +59,8 @@ SPLITS = {
     "is_train": "path,label,is_train\na.png,x,1\nb.png,y,0",
     "is_training_image": "path,label,is_training_image\na.png,x,1.0\nb.png,y,0.0",
     "IsTest": "path,label,IsTest\na.png,x,False\nb.png,y,True",
+    "train": "path,label,train\na.png,x,True\nb.png,y,False",
+    "two flags": "path,label,is_train,is_test\na.png,x,1,0\nb.png,y,0,1",
     "is_valid": "path,label,is_valid\na.png,x,no\nb.png,y,yes",
 }
 
@@ -89,6 +91,13 @@ def test_folders_in_paths_that_tell_splits(one: str, other: str, row: str, tmp_p
     (tmp_path / "list.csv").write_text(f"path,label\n{rows}\n")
     assert read(f"csv:{tmp_path / 'list.csv'}", tmp_path, "train")[1] == {one: "x"}
     assert read(f"csv:{tmp_path / 'list.csv'}", tmp_path, "test")[1] == {other: "y"}
+
+
+def test_one_file_in_two_splits_of_a_table(tmp_path: Path) -> None:
+    rows = "path,label,split\na.png,x,train\nb.png,x,test"
+    build(tmp_path, ["a.png", f"l.csv|{rows}"], [("b.png", "a.png")])
+    with pytest.raises(DataError, match=r"of split test and .* of split train are one file"):
+        load_images(f"csv:{tmp_path / 'l.csv'}")
 
 
 def test_a_class_called_train_is_no_split(tmp_path: Path) -> None:
@@ -136,6 +145,10 @@ REFUSED = {
     "split in some": ("path,label\ntrain/a.png,x\ntest/b.png,y\nc.png,z", "folders of no split"),
     "split twice": ("path,label\ntrain/test/a.png,x\ntest/b.png,y", "folders of test, train"),
     "none there": ("path,label\nx.png,y", r"can be read \(left out: 1 × missing \(x.png\)\)"),
+    "of no split": ("path,is_train,is_test\na.png,0,0", "is_train, is_test say .* no split"),
+    "of two splits": ("path,is_train,is_test\na.png,1,1", "of test and train; expected one"),
+    "cases": ("path,label,split\na.png,X,train\nb.png,x,test", "one class or two"),
+    "lists": ('path,label\na.png,"[1, 2]"', r"column label holds \[1, 2\]; expected one class"),
     "huge number": ("path,label\na.png,20240101\nb.png,1", "at most 1,000,000 classes"),
     "quote": ('path,label\n"a.png,x', "not a readable table"),
     "pointer": (POINTER, "a Git LFS pointer"),

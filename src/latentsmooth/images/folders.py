@@ -17,7 +17,7 @@ from latentsmooth.images.layout import Layout, SplitFolder, read_layout
 from latentsmooth.images.listings import METADATA_NAMES
 from latentsmooth.images.rows import FileRows, FoundImages
 from latentsmooth.images.splits import UNDIVIDED, check_split, choose_split, exact_split
-from latentsmooth.images.walk import Folder, LeftOut, note_fault, printable, walk
+from latentsmooth.images.walk import Folder, LeftOut, identity, note_fault, printable, walk
 
 __all__ = ["folder_images", "tree_images"]
 
@@ -239,20 +239,12 @@ def _check_links(images: Sequence[_Image], layout: Layout, found: str) -> None:
     }
     if not layout.divided or not any(owner.links for each in owners.values() for owner in each):
         return
-    here = {_identity(path): inside for inside, path, _ in images}
+    here = {identity(path): inside for inside, path, _ in images}
     for split, below in owners.items():
         for owner, name in ((each, name) for each in below for name in each.files):
-            same = here.get(_identity(owner.join(name))) if split != found else None
+            same = here.get(identity(owner.join(name))) if split != found else None
             if same is not None:
                 raise DataError(
                     f"{printable(layout.above[0].path)}: {printable(same)} of split {found} and "
                     f"{printable(owner.shown(name))} of split {split} are one file, through a link"
                 )
-
-
-def _identity(path: str) -> tuple[int, int] | str:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - any name
-    except (OSError, ValueError):
-        return path
-    return status.st_dev, status.st_ino

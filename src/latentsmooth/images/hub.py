@@ -9,6 +9,7 @@ from typing import Any
 
 from latentsmooth.errors import DataError
 from latentsmooth.files import is_file, is_folder
+from latentsmooth.images.class_parts import check_splits
 from latentsmooth.images.classes import merge_names
 from latentsmooth.images.rows import FoundImages
 from latentsmooth.images.splits import canonical, choose_split
@@ -62,6 +63,12 @@ def hub_images(argument: str, split: str) -> FoundImages:
         for part, other in found.items()
     ]
     names = merge_names(parts)
+    told = [
+        (canonical(split), part.names)
+        for split, part in zip(found, parts, strict=True)
+        if part.kind in ("declared", "texts")
+    ]
+    check_splits(told, where=f"hub:{argument}")
     rows.rename(names)
     named = any(part.kind in ("declared", "texts") for part in parts)
     said = [] if (rows.labels >= 0).any() else [f"the images of split {chosen} are unlabelled"]

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from latentsmooth.errors import DataError
+from latentsmooth.images.class_parts import fault_of_splits
 from latentsmooth.images.layout_checks import (
     PARTS,
-    check_common,
     check_groups,
     check_inside,
     check_kinds,
     check_once,
     check_pairs,
-    check_spellings,
     class_name,
     listed,
     refuse,
@@ -111,9 +110,8 @@ def read_layout(tree: Folder, *, strict: bool = True) -> Layout:
         above.append(inner)
         masks += [each for each in folder.image_folders if each is not inner]
     classes = {split: part.classes for split, part in splits.items()}
-    if strict:
-        check_common(folder, classes)
-    check_spellings(folder, classes)
+    if strict and (fault := fault_of_splits(classes)):
+        refuse(folder, fault)
     for split, part in splits.items():
         inside = [each for folders in part.classes.values() for each in folders]
         check_inside(inside, split)

@@ -13,19 +13,16 @@ from latentsmooth.images.walk import Folder, printable
 
 __all__ = [
     "PARTS",
-    "check_common",
     "check_groups",
     "check_inside",
     "check_kinds",
     "check_once",
     "check_pairs",
-    "check_spellings",
     "class_name",
     "listed",
     "refuse",
 ]
 
-Classes = Mapping[str, Sequence[Folder]]
 PARTS = frozenset(
     (
         *("images", "image", "imgs", "img", "jpegimages", "masks", "mask", "labels", "annotations"),
@@ -112,32 +109,3 @@ def check_inside(folders: Iterable[Folder], split: str | None) -> None:
                 )
         check_pairs(folder, (each.name for each in below))
         check_inside(below, split)
-
-
-def check_common(folder: Folder, splits: Mapping[str, Classes]) -> None:
-    """Refuse splits that share no class with training: one of them was not understood."""
-    trained = splits.get("train")
-    for name, classes in splits.items():
-        if trained and classes and not classes.keys() & trained.keys():
-            refuse(
-                folder,
-                f"{name} has the folders {listed(classes)}, train has "
-                f"{listed(trained)}: no class in common",
-            )
-
-
-def check_spellings(folder: Folder, splits: Mapping[str, Classes]) -> None:
-    """Refuse one class written in two ways: ``Cat`` in one split alone, ``cat`` in another."""
-    by_form: dict[str, dict[str, set[str]]] = {}
-    for split, classes in splits.items():
-        for name in classes:
-            form = " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
-            by_form.setdefault(form, {}).setdefault(name, set()).add(split)
-    for spellings in by_form.values():
-        for (one, here), (other, there) in combinations(spellings.items(), 2):
-            if not here & there:
-                refuse(
-                    folder,
-                    f"{min(here)} has a class {printable(one)!r}, {min(there)} has "
-                    f"{printable(other)!r}: one class or two",
-                )

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latentsmooth.errors import DataError
 from latentsmooth.files import is_file
+from latentsmooth.images.class_parts import check_splits
 from latentsmooth.images.classes import number_labels
 from latentsmooth.images.content import LFS_CAUSE, image_fault
 from latentsmooth.images.listings import Listing, read_listing
@@ -23,7 +25,7 @@ from latentsmooth.images.splits import (
     splits_in_name,
 )
 from latentsmooth.images.table_sets import files_by_split
-from latentsmooth.images.walk import LeftOut, printable
+from latentsmooth.images.walk import LeftOut, identity, printable
 
 __all__ = ["listed_images"]
 
@@ -45,13 +47,7 @@ def listed_images(files: Sequence[Path], split: str) -> FoundImages:
             those listed can be read.
     """
     check_split(split)
-    for file in files:
-        if not is_file(file):
-            raise DataError(f"no such file: {file}; expected a table of image paths and labels")
-    by_split = files_by_split(files, None)
-    listings = [
-        (read_listing(file), name) for name, members in by_split.items() for file in members
-    ]
+    listings = _read(files)
     rows = [row for listing, name in listings for row in _rows(listing, name)]
     names, labels, named = _labels(rows, listings)
     available = sorted({row[2] for row in rows})
@@ -59,30 +55,44 @@ def listed_images(files: Sequence[Path], split: str) -> FoundImages:
     if available != [UNDIVIDED]:
         found = choose_split(split, available, where=str(files[0]))
     _check_once(rows)
+    if named:
+        told = [(row[2], [row[1]]) for row in rows if row[1] is not None]
+        check_splits(told, where=str(files[0]))
     left_out = LeftOut()
     kept = _readable([row for row in rows if row[2] == found], files[0].parent, left_out)
     if not kept:
         said = "; ".join(left_out.notes())
         raise DataError(f"{files[0]}: no image of split {found} can be read ({said})")
-    notes = left_out.notes()
-    if found == UNDIVIDED:
-        notes.append(
-            "no column, table or folder is named after a split: the same images answer to all"
-        )
-    if all(label is None for _, label, _ in kept):
-        notes.append(f"the images of split {found} are unlabelled")
+    _check_links(kept, rows, found)
+    known = np.array([-1 if text is None else labels[text] for _, text, _ in kept], dtype=np.int64)
     return FoundImages(
-        rows=FileRows(
-            [Path(path) for path, _, _ in kept],
-            np.array([-1 if text is None else labels[text] for _, text, _ in kept], dtype=np.int64),
-            root=files[0].parent,
-        ),
+        rows=FileRows([Path(path) for path, _, _ in kept], known, root=files[0].parent),
         split=canonical(found),
         class_names=names,
         named=named,
-        notes=tuple(notes),
+        notes=(*left_out.notes(), *_remarks(found, known)),
         left_out=left_out.by_reason(),
     )
+
+
+def _read(files: Sequence[Path]) -> list[tuple[Listing, str]]:
+    """The tables, each with the split that its name speaks of."""
+    for file in files:
+        if not is_file(file):
+            raise DataError(f"no such file: {file}; expected a table of image paths and labels")
+    by_split = files_by_split(files, None)
+    return [(read_listing(file), name) for name, members in by_split.items() for file in members]
+
+
+def _remarks(found: str, labels: NDArray[np.int64]) -> list[str]:
+    said = []
+    if found == UNDIVIDED:
+        said.append(
+            "no column, table or folder is named after a split: the same images answer to all"
+        )
+    if not (labels >= 0).any():
+        said.append(f"the images of split {found} are unlabelled")
+    return said
 
 
 def _rows(listing: Listing, split: str) -> list[_Row]:
@@ -158,6 +168,20 @@ def _check_once(rows: Sequence[_Row]) -> None:
         if other[1] != row[1]:
             raise DataError(
                 f"{printable(row[0])} is listed with two labels, {other[1]!r} and {row[1]!r}"
+            )
+
+
+def _check_links(kept: Sequence[_Row], rows: Sequence[_Row], found: str) -> None:
+    """Refuse links by which one file is an image of two splits."""
+    others = [row for row in rows if row[2] != found]
+    if not any(os.path.islink(row[0]) for row in (*kept, *others) if others):  # noqa: PTH114
+        return
+    here = {identity(path): path for path, _, _ in kept}
+    for path, _, split in others:
+        if (same := here.get(identity(path))) is not None:
+            raise DataError(
+                f"{printable(same)} of split {found} and {printable(path)} of split {split} are "
+                "one file, through a link"
             )
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,6 @@ _LABELS = (
     *("diagnosis", "dx"),
 )
 _SPLITS = ("split", "set", "subset", "partition", "datasplit", "phase", "usage")
-_FLAGS = {f"is{word}": word for word in ("train", "training", "test", "val", "valid", "validation")}
-_FLAGS |= {f"is{word}image": word for word in ("training", "test")}
 _YES, _NO = frozenset(("1", "true", "yes", "t")), frozenset(("0", "false", "no", "f"))
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.0*)?", re.ASCII)
 _DELIMITERS = ",;\t|"
@@ -140,6 +139,10 @@ def _label_cells(
         empty = _column(columns, _LABELS)
         return (None if empty is None else tuple(_plain(columns[empty]))), False
     first = next(iter(found))
+    if lists := [cell for cell in found[first] if cell and re.match(r"\[.*\]$|\{.*\}$", cell)]:
+        raise DataError(
+            f"{file}: column {first} holds {printable(lists[0], most=40)}; expected one class"
+        )
     named = [column for column, cells in found.items() if not _are_numbers(cells)]
     if first in named or not named:
         return tuple(found[first]), first not in named
@@ -155,7 +158,7 @@ def _plain(cells: Sequence[str | None]) -> list[str | None]:
     """Labels without what programs make of whole numbers: ``"3.0"`` is 3, -1 is no label."""
     known = [cell for cell in cells if cell]
     if not all(map(_NUMBER.fullmatch, known)):
-        return [cell or None for cell in cells]
+        return [unicodedata.normalize("NFC", cell) if cell else None for cell in cells]
     numbers = [cell.partition(".")[0] if cell else None for cell in cells]
     if any(each is not None and each.startswith("-") and each != "-1" for each in numbers):
         return numbers
@@ -175,25 +178,56 @@ def _split_cells(file: Path, columns: Mapping[str, Sequence[str | None]]) -> tup
     Raises:
         DataError: a cell is empty, or no yes or no.
     """
+    keys = set(map(_key, _LABELS))
     column = _column(columns, _SPLITS) or next(
-        (c for c, cells in columns.items() if all(each and exact_split(each) for each in cells)),
+        (
+            name
+            for name, cells in columns.items()
+            if _key(name) not in keys and all(each and exact_split(each) for each in cells)
+        ),
         None,
     )
-    flag = next((c for c in columns if _key(c) in _FLAGS), None)
-    if column is None and flag is not None:
-        named = exact_split(_FLAGS[_key(flag)]) or ""
-        cells = [(cell or "").partition(".")[0].lower() for cell in columns[flag]]
-        wrong = next((row for row, cell in enumerate(cells) if cell not in _YES | _NO), None)
-        if wrong is not None:
-            raise DataError(f"{file} row {wrong}: column {flag} says {cells[wrong]!r}")
-        other = "test" if named == "train" else "train"
-        return tuple(named if cell in _YES else other for cell in cells)
     if column is None:
-        return None
+        flags = {name: split for name in columns if (split := _flag(name, columns[name]))}
+        return _flagged(file, columns, flags) if flags else None
     empty = next((row for row, cell in enumerate(columns[column]) if not cell), None)
     if empty is not None:
         raise DataError(f"{file} row {empty}: no split in column {column}; others have one")
     return tuple(exact_split(cell or "") or cell or "" for cell in columns[column])
+
+
+def _flag(column: str, cells: Sequence[str | None]) -> str | None:
+    """The split that a column says yes or no of: ``is_valid``, or ``train`` with such cells."""
+    said = re.sub("^is[_ ]?", "", column.strip(), flags=re.IGNORECASE)
+    plain = said == column.strip()
+    if plain and not all(_yes_or_no(cell) in _YES | _NO for cell in cells):
+        return None
+    return exact_split(said)
+
+
+def _yes_or_no(cell: str | None) -> str:
+    return (cell or "").partition(".")[0].strip().lower()
+
+
+def _flagged(
+    file: Path, columns: Mapping[str, Sequence[str | None]], flags: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Splits of rows by columns of yes or no; of one alone, "no" is the rest: training, or test."""
+    told: list[str] = []
+    rest = "test" if "train" in flags.values() else "train"
+    for row in range(len(columns[next(iter(flags))])):
+        cells = {column: _yes_or_no(columns[column][row]) for column in flags}
+        wrong = next((column for column in cells if cells[column] not in _YES | _NO), None)
+        if wrong is not None:
+            raise DataError(f"{file} row {row}: column {wrong} says {cells[wrong]!r}")
+        yes = {flags[column] for column in cells if cells[column] in _YES}
+        if len(yes) > 1 or (not yes and len(flags) > 1):
+            raise DataError(
+                f"{file} row {row}: {', '.join(flags)} say that it is of "
+                f"{' and '.join(sorted(yes)) or 'no split'}; expected one"
+            )
+        told.append(yes.pop() if yes else rest)
+    return tuple(told)
 
 
 def _listed(columns: Mapping[str, object]) -> str:

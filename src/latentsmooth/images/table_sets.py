@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from latentsmooth.errors import DataError
+from latentsmooth.images.class_parts import check_splits
 from latentsmooth.images.classes import merge_names
 from latentsmooth.images.parquet import parquet_names, parquet_rows
 from latentsmooth.images.rows import FoundImages
@@ -25,6 +26,7 @@ from latentsmooth.images.walk import printable
 
 __all__ = ["files_by_split", "parquet_images"]
 
+_NAMED = ("declared", "texts")
 _LABEL_FOLDER = re.compile("(fine_)?(label|class|target|category|cls|y|species)(_name)?=", re.I)
 
 
@@ -50,20 +52,17 @@ def parquet_images(
     if UNDIVIDED not in by_split:
         chosen = choose_split(split, sorted(by_split), where=where)
     rows = parquet_rows(by_split[chosen])
-    others = [
-        parquet_names(path)
-        for other in sorted(by_split, key=_place)
-        if other != chosen
-        for path in by_split[other]
-    ]
     # In one order whichever split is asked for: training before test before validation.
-    parts = [*others, rows.names]
-    if chosen != UNDIVIDED:
-        before = sum(len(by_split[other]) for other in by_split if _place(other) < _place(chosen))
-        parts = [*others[:before], rows.names, *others[before:]]
+    told = [
+        (each, names)
+        for each in sorted(by_split, key=_place)
+        for names in ([rows.names] if each == chosen else map(parquet_names, by_split[each]))
+    ]
+    parts = [names for _, names in told]
     names = merge_names(parts)
+    check_splits(((each, part.names) for each, part in told if part.kind in _NAMED), where=where)
     rows.rename(names)
-    named = any(part.kind in ("declared", "texts") for part in parts)
+    named = any(part.kind in _NAMED for part in parts)
     said = [*notes]
     if chosen == UNDIVIDED:
         said.append("no file is named after a split: the same images answer to every split")

@@ -12,7 +12,16 @@ from pathlib import Path
 from latentsmooth.errors import DataError
 from latentsmooth.images.content import LFS_CAUSE, image_fault
 
-__all__ = ["Folder", "LeftOut", "is_tool_made", "note_fault", "printable", "suffix_of", "walk"]
+__all__ = [
+    "Folder",
+    "LeftOut",
+    "identity",
+    "is_tool_made",
+    "note_fault",
+    "printable",
+    "suffix_of",
+    "walk",
+]
 
 IMAGE_SUFFIXES = frozenset(
     (
@@ -159,6 +168,15 @@ def note_fault(fault: str, folder: Folder, name: str, left_out: LeftOut) -> None
 def suffix_of(name: str) -> str:
     """A file name's last suffix in lower case, with its dot."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 - as above
+
+
+def identity(path: str) -> tuple[int, int] | str:
+    """What two paths of one file have in common, links followed."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - any name
+    except (OSError, ValueError):
+        return path
+    return status.st_dev, status.st_ino
 
 
 def walk(root: Path, left_out: LeftOut) -> Folder:
