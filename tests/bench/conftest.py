@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
 
 from latentsmooth.bench import Subject
+from latentsmooth.bench.macs import matmul_rates
 from latentsmooth.models import LatentSmoothedClassifier, build
 from latentsmooth.orthogonal import Center
 from tests.certification.half_space import HalfSpace
 from tests.seeds import shifted
 
 SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_products() -> Iterator[None]:
+    """A large product in bfloat16 takes minutes where the processor has no such arithmetic."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "latentsmooth.bench.comparison.matmul_rates",
+            functools.partial(matmul_rates, side=64, seconds=0.0),
+        )
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from latentsmooth.cli.main import main
+from tests.bench.conftest import small_products as small_products
 
 TRAIN = [
     "train",
