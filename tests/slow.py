@@ -116,6 +116,7 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_folders",
         "test_parquet",
     ),
+    "tests/images/test_random_layouts.py": ("test_a_set_is_read_as_it_was_made",),
     "tests/images/test_tables.py": ("test_local_files_need_no_cache_and_no_datasets",),
     "tests/lipschitz/test_convolution.py": (
         "test_bounds_any_convolution",
