@@ -80,7 +80,6 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_files_of_odd_names_are_written",
     ),
     "tests/cli/test_unlabelled.py": ("test_no_labels",),
-    "tests/demo/test_demo.py": ("test_small_demo_compares_both_and_writes_everything",),
     "tests/fuzz/test_artifact.py": (
         "test_altered_configs",
         "test_builds_that_the_weights_are_not_of",

@@ -67,7 +67,7 @@ def tree_images(tree: Folder, split: str, left_out: LeftOut) -> FoundImages:
     _check_links(images, layout, found)
     order = {name: label for label, name in enumerate(names)}
     rows = FileRows(
-        [Path(path) for _, path, _ in images],
+        [path for _, path, _ in images],
         np.array([-1 if name is None else order[name] for _, _, name in images], dtype=np.int64),
         root=Path((part.top if tables.labels else part.place).path),
     )

@@ -123,37 +123,44 @@ class FileRows:
     """
 
     def __init__(
-        self, paths: Sequence[Path], labels: NDArray[np.int64], *, root: Path | None
+        self, paths: Sequence[str | Path], labels: NDArray[np.int64], *, root: Path | None
     ) -> None:
-        self.paths = tuple(paths)
+        # As they come: a `Path` for each of a million would take seconds.
+        self._paths = tuple(paths)
         self.labels = labels
         self._root = root
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files."""
+        return tuple(map(Path, self._paths))
+
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._paths)
 
     def name(self, row: int) -> str:
         """Path of the file."""
-        return str(self.paths[row])
+        return str(self._paths[row])
 
     def record_name(self, row: int) -> str:
         """Path of the file below the root."""
-        return printable(self._relative(self.paths[row]), most=LONGEST_RECORD)
+        return printable(self._relative(self._paths[row]), most=LONGEST_RECORD)
 
     def read(self, row: int) -> Payload:
         """Bytes of the file."""
-        return read_file(self.paths[row])
+        return read_file(Path(self._paths[row]))
 
     def fingerprint(self) -> str:
         """Sha256 over every file's name, relative to the root, label and bytes."""
         digest = hashlib.sha256()
-        for path, label in zip(self.paths, self.labels.tolist(), strict=True):
+        for path, label in zip(self._paths, self.labels.tolist(), strict=True):
             name = self._relative(path)
             digest.update(f"{name}\0{label}\0".encode("utf-8", "surrogateescape"))
-            digest.update(hashlib.sha256(read_file(path)).digest())
+            digest.update(hashlib.sha256(read_file(Path(path))).digest())
         return digest.hexdigest()
 
-    def _relative(self, path: Path) -> str:
+    def _relative(self, path: str | Path) -> str:
+        path = Path(path)
         if self._root is None:
             return path.name
         try:
