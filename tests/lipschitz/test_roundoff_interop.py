@@ -26,7 +26,7 @@ from tests.lipschitz.test_interop import (
 )
 from tests.seeds import shifted
 
-LOOSE = 2000.0
+LOOSE = 5000.0  # as in `test_roundoff`; seen were up to 750
 EXACT = ("Abs", "MaxMin", "ChannelShuffle", "GroupSort", "GroupSort2", "Invertible")
 
 
