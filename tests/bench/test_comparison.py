@@ -174,6 +174,9 @@ def test_mistakes_are_named(haar: Subject, half_space: Subject) -> None:
         compare([haar], IMAGES, goal="radius>=0.1")
     with pytest.raises(ConfigurationError):  # 10 votes prove no radius of 5
         compare([half_space], IMAGES, goal="radius>=5", n_estimate=10)
+    for kinds in (["isrs"], ["textbook"]):
+        with pytest.raises(ConfigurationError, match=r"n_estimate is 9, too few .* at least 10"):
+            compare([half_space], IMAGES, kinds=kinds, n_estimate=9)
     with pytest.raises(ConfigurationError, match="got 'ort'"):
         compare([haar], IMAGES, kinds=["isrs", "ort"])
     with pytest.raises(ConfigurationError, match="at least 1 round"):
@@ -224,3 +227,11 @@ def test_peak_memory_sees_an_allocation(capsys: pytest.CaptureFixture[str]) -> N
     del held
     assert memory_main(["lenet@0.1", "--n-estimate=20", "--batch-size=16"]) == 0
     assert json.loads(capsys.readouterr().out)["peak_mib"] > before
+
+
+def test_small_batches_are_warmed_up_too(half_space: Subject) -> None:
+    """Two batches of four are too few votes for a certificate, by which to warm up."""
+    result = compare(
+        [half_space], IMAGES, kinds=["isrs"], n_estimate=20, rounds=1, options={"batch_size": 4}
+    )
+    assert [one.settings["batch_size"] for one in result.standings] == [4]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from latentsmooth.cli.main import main
+from latentsmooth.demo import DemoSettings, run_demo
+from latentsmooth.errors import ConfigurationError
 from latentsmooth.records import read_log
 
 
@@ -37,3 +39,20 @@ def test_small_demo_compares_both_and_writes_everything(
     assert "from logs of an earlier run" in capsys.readouterr().out
     assert main([*words, "--quiet", "--alpha=0.01"]) == 1
     assert "another --output" in capsys.readouterr().err
+
+
+def test_what_no_votes_could_prove_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"n_estimate is 9, too few .* at least 10"):
+        DemoSettings(n_estimate=9)
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(DemoSettings(n_estimate=100), tmp_path / "demo", say=say)
+    assert said == [
+        "No image can be certified at radius 0.5, 0.75: 100 samples prove at most 0.375 with "
+        "this noise"
+    ]

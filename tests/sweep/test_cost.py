@@ -115,3 +115,18 @@ def test_where_images_stop_early_a_turn_has_more_of_them() -> None:
 
 def test_seconds_an_image_are_the_median_turn_for_the_logs_samples() -> None:
     assert seconds_an_image([3e-3, 1e-3, 2e-3], 1100.0) == pytest.approx(2.2)
+
+
+def test_small_batches_are_warmed_up_too(tmp_path: Path) -> None:
+    """Two batches of two are too few votes for a certificate, by which to warm up."""
+    model = build("lenet", num_classes=10, image_shape=(1, 28, 28), latent_sigma=0.25, width=0.25)
+    turns = measured_seconds(
+        {"a": lambda: Certifier(model.eval(), batch_size=2)},
+        [LabelledTensor(image=torch.full((1, 28, 28), 0.5), index=0)],
+        rule=FixedRule(n_select=10, n_estimate=20),
+        rounds=1,
+        path=tmp_path / "turns.json",
+        identity={},
+        say=lambda _: None,
+    )
+    assert len(turns["a"]) == 1

@@ -19,7 +19,8 @@ from latentsmooth.bench.macs import matmul_rates
 from latentsmooth.bench.noise_cost import noise_nanoseconds
 from latentsmooth.bench.result import Comparison, ModelFacts, Standing
 from latentsmooth.bench.subjects import Subject
-from latentsmooth.certification import EngineOptions
+from latentsmooth.certification import EngineOptions, FixedRule
+from latentsmooth.certification.rules import check_rule_certifies_anything
 from latentsmooth.errors import ConfigurationError, ShapeError
 from latentsmooth.machine import describe_machine
 from latentsmooth.records import package_versions
@@ -70,18 +71,20 @@ def compare(
         The turns of each, and the figures.
 
     Raises:
-        ConfigurationError: for an unknown kind, a count below one, or a goal for random weights.
+        ConfigurationError: for an unknown kind, a count below one, too few samples for any
+            certificate, or a goal for random weights.
         ShapeError: for images of another shape than the classifiers'.
     """
     tell = report or (lambda line: None)
     many = images if goal_images is None else goal_images
     _check(subjects, images, rounds=rounds, n_estimate=n_estimate, goal=goal)
+    check_rule_certifies_anything(FixedRule(n_select=n_select, n_estimate=n_estimate, alpha=alpha))
     contenders, skipped = make_contenders(
         subjects, kinds=kinds, n_select=n_select, alpha=alpha, goal=goal, options=options
     )
     for contender in contenders:
         if isinstance(contender, Engine):
-            contender.refuse_goal(n_estimate)
+            contender.refuse_hopeless(n_estimate)
     ready = _prepare(contenders, images, skipped, tell)
     contenders = [each for each in contenders if each.name in ready]
     rates = matmul_rates(_device(subjects))

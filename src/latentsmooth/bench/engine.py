@@ -20,13 +20,14 @@ from latentsmooth.certification import (
     Rule,
     SequentialRule,
 )
-from latentsmooth.certification.rules import Setting, parse_goal
+from latentsmooth.certification.rules import Setting, check_rule_certifies, parse_goal
 from latentsmooth.smoothing import HeadExecutor, Stopwatch, noise_filler
 
 __all__ = ["CEILING_SIZES", "STAGES", "Ceiling", "Engine"]
 
 CEILING_SIZES: Final = {"cpu": (64, 128, 256, 512), "other": (256, 1024, 4096)}
 STAGES: Final = ("encode", "noise", "head", "count", "statistics")
+_FEWEST_DRAWS: Final = 100
 
 
 class Engine(Contender):
@@ -84,15 +85,15 @@ class Engine(Contender):
         goal = parse_goal(self._goal)
         return SequentialRule(goal=goal, n_select=self._n_select, n_max=n, alpha=self._alpha)
 
-    def refuse_goal(self, n: int) -> None:
-        """Raise `ConfigurationError` where no votes of so many samples could reach the goal."""
+    def refuse_hopeless(self, n: int) -> None:
+        """Raise `ConfigurationError` where no votes of so many samples could certify an image."""
         model = self._subject.model
         setting = Setting(
             latent_sigma=model.latent_sigma,
             lipschitz_bound=model.lipschitz_bound,
             num_classes=len(model.class_names),
         )
-        self.rule(n).prepare(setting)
+        check_rule_certifies(self.rule(n), setting)
 
     def prepare(self, images: Tensor) -> None:
         """Compile, choose the batch, and certify one image by two batches."""
@@ -108,7 +109,9 @@ class Engine(Contender):
             "folding": certifier.folding,
             "noise": noise_filler(certifier.device).name,
         }
-        warm = FixedRule(n_select=self._n_select, n_estimate=2 * certifier.batch_size)
+        # Of small batches more than two: a rule by which every image abstains would be refused.
+        draws = max(2 * certifier.batch_size, _FEWEST_DRAWS)
+        warm = FixedRule(n_select=self._n_select, n_estimate=draws)
         list(certifier.certify(_items(images[:1]), warm))
 
     def run(self, images: Tensor, n: int) -> Outcome:

@@ -14,7 +14,14 @@ from latentsmooth.certification.certificate import Certificate, Prediction
 from latentsmooth.certification.encoding import EncoderPrecision, check_image
 from latentsmooth.certification.jobs import CertificationJob, LabelledTensor, PredictionJob
 from latentsmooth.certification.preparation import SmoothedClassifier, prepare_classifier
-from latentsmooth.certification.rules import FixedRule, Rule, Setting, check_rule_certifies
+from latentsmooth.certification.rules import (
+    FixedRule,
+    Rule,
+    Setting,
+    check_predictions,
+    check_rule_certifies,
+    say_reach,
+)
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.machine import Precision, resolve_precision
 from latentsmooth.smoothing import (
@@ -182,6 +189,7 @@ class Certifier:
         """
         setting = self.setting
         check_rule_certifies(rule, setting)
+        say_reach(rule, setting)
         prepared = rule.prepare(setting)
         encoded = self._encoded(images, certified=True)
         jobs = (
@@ -209,9 +217,13 @@ class Certifier:
 
         Returns:
             One prediction an image, in order.
+
+        Raises:
+            ConfigurationError: at once, where every image would have to abstain.
         """
         check_alpha(alpha)
         n_samples = whole("n_samples", n_samples, at_least=1)
+        check_predictions(n_samples, alpha)
         encoded = self._encoded(images, certified=False)
         jobs = (
             PredictionJob(item, latent, seed=self.seed, n_samples=n_samples, alpha=alpha)

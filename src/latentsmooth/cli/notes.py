@@ -1,4 +1,4 @@
-"""What the package has to say of the data, on standard error, once."""
+"""What the package has to say of data and rules, on standard error, once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from latentsmooth.images.saying import LOGGER
+from latentsmooth.certification.rules.reach import LOGGER as CERTIFICATION
+from latentsmooth.images.saying import LOGGER as IMAGES
 from latentsmooth.reporting import plain
 
 __all__ = ["notes_on_stderr"]
+
+_LOGGERS = (IMAGES, CERTIFICATION)
 
 
 class _Notes(logging.Handler):
@@ -30,13 +33,15 @@ class _Notes(logging.Handler):
 
 @contextmanager
 def notes_on_stderr() -> Iterator[None]:
-    """Print notes on data inside; the program's own handlers are back afterwards."""
+    """Print notes inside; the program's own handlers are back afterwards."""
     handler = _Notes()
-    propagates = LOGGER.propagate
-    LOGGER.addHandler(handler)
-    LOGGER.propagate = False
+    propagated = [logger.propagate for logger in _LOGGERS]
+    for logger in _LOGGERS:
+        logger.addHandler(handler)
+        logger.propagate = False
     try:
         yield
     finally:
-        LOGGER.removeHandler(handler)
-        LOGGER.propagate = propagates
+        for logger, propagates in zip(_LOGGERS, propagated, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = propagates

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import torch
 
-from latentsmooth.certification import Certificate
-from latentsmooth.certification.bounds import check_alpha
-from latentsmooth.certification.rules import FixedRule, check_rule_certifies_anything
+from latentsmooth.certification import Certificate, FixedRule
+from latentsmooth.certification.rules import (
+    Setting,
+    check_rule_certifies_anything,
+    largest_input_radius,
+)
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.files import write_whole
 from latentsmooth.images import ImageSet, load_images
 from latentsmooth.machine import Precision
 from latentsmooth.models import LatentSmoothedClassifier, build
 from latentsmooth.records import certify_to_log
+from latentsmooth.records.rounding import floor_text
 from latentsmooth.records.run import OnCertificate
 from latentsmooth.reporting import (
     LogSummary,
@@ -65,10 +69,12 @@ class DemoSettings:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        check_alpha(self.alpha)
-        if self.n_estimate < 1:
-            raise ConfigurationError(f"wanted n_estimate >= 1, got {self.n_estimate}")
-        check_rule_certifies_anything(FixedRule(n_estimate=self.n_estimate, alpha=self.alpha))
+        check_rule_certifies_anything(self.rule)
+
+    @property
+    def rule(self) -> FixedRule:
+        """By which both classifiers are certified."""
+        return FixedRule(n_estimate=self.n_estimate, alpha=self.alpha)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +125,7 @@ def run_demo(
             f"wanted 1 to {len(test)} images to certify, got {settings.certify_images}"
         )
     chosen = test.subset(stride=len(test) // settings.certify_images, limit=settings.certify_images)
+    _tell_reach(settings, say)
     logs, seconds, made_now = [], [], True
     for title, name in FAMILY.items():
         model = _trained(name, settings, training, test, folder / name, say, progress is not None)
@@ -131,8 +138,7 @@ def run_demo(
                 model,
                 chosen,
                 log,
-                n_estimate=settings.n_estimate,
-                alpha=settings.alpha,
+                rule=settings.rule,
                 seed=settings.seed,
                 precision=settings.precision,
                 model_name=name,
@@ -142,6 +148,21 @@ def run_demo(
         logs.append(log)
         seconds.append(_seconds_an_image(certificates))
     return _compare(folder, logs, seconds[1] / seconds[0], made_now, table_width)
+
+
+def _tell_reach(settings: DemoSettings, say: Callable[[str], None]) -> None:
+    """Say, before anything is trained, at which radii neither classifier can certify an image.
+
+    Both encoders are 1-Lipschitz, and what rounding deducts only makes radii smaller.
+    """
+    setting = Setting(latent_sigma=settings.latent_sigma, lipschitz_bound=1.0, num_classes=10)
+    most = largest_input_radius(settings.rule, setting)
+    beyond = ", ".join(f"{radius:g}" for radius in DEMO_RADII if radius > most)
+    if beyond:
+        say(
+            f"No image can be certified at radius {beyond}: {settings.n_estimate:,} samples prove "
+            f"at most {floor_text(most, 3)} with this noise"
+        )
 
 
 def _trained(

@@ -26,6 +26,7 @@ __all__ = ["TURNS_FILE", "Arithmetic", "arithmetic", "measured_seconds"]
 
 TURNS_FILE = "turns.json"
 _MOST_BYTES = 1 << 24
+_FEWEST_DRAWS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,9 @@ def seconds_an_image(turns: Sequence[float], samples: float) -> float:
 
 def _warm(certifier: Certifier, image: LabelledTensor) -> Certifier:
     """One short certificate that does not count: memory is taken, kernels are chosen."""
-    rule = FixedRule(n_select=certifier.batch_size, n_estimate=2 * certifier.batch_size)
+    # Of small batches more than two: a rule by which every image abstains would be refused.
+    draws = max(2 * certifier.batch_size, _FEWEST_DRAWS)
+    rule = FixedRule(n_select=certifier.batch_size, n_estimate=draws)
     list(certifier.certify([image], rule))
     return certifier
 

@@ -12,9 +12,12 @@ from latentsmooth.certification.rules.goals import (
 )
 from latentsmooth.certification.rules.pilot import PilotRule
 from latentsmooth.certification.rules.reach import (
+    check_predictions,
     check_rule_certifies,
     check_rule_certifies_anything,
     largest_input_radius,
+    reach_warning,
+    say_reach,
 )
 from latentsmooth.certification.rules.registry import RULE_NAMES, parse_rule, rule_from_settings
 from latentsmooth.certification.rules.sequential import SequentialRule
@@ -37,11 +40,14 @@ __all__ = [
     "SimulationResult",
     "TwoSidedRule",
     "Verdict",
+    "check_predictions",
     "check_rule_certifies",
     "check_rule_certifies_anything",
     "largest_input_radius",
     "parse_goal",
     "parse_rule",
+    "reach_warning",
     "rule_from_settings",
+    "say_reach",
     "simulate",
 ]

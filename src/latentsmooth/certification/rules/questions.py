@@ -94,6 +94,7 @@ class PreparedRadii(_PreparedSequential):
     With ``accepts[j]`` votes or more at look j the lower bound proves the radius. With
     ``rejects[j]`` or fewer the rule gives the radius up: a candidate with an even chance of being
     accepted at the last look would rarely have so few, or no later look can accept any more.
+    Radii that no votes could prove are settled beforehand, and nothing is drawn for them.
 
     Args:
         rule: the sequential rule.
@@ -108,10 +109,11 @@ class PreparedRadii(_PreparedSequential):
         wanted = in_latent / setting.latent_sigma
         super().__init__(rule, setting, floor=min(float(ndtr(wanted)), 1 - 1e-12))
         looks = range(len(self._looks))
-        self._accepts = [
+        accepts = [
             [self._fewest_accepted(radius, look) for look in looks] for radius in input_radii
         ]
-        if self._accepts[-1][-1] > self._looks[-1]:
+        self._accepts = [each for each in accepts if each[-1] <= self._looks[-1]]
+        if not self._accepts:
             most = self.in_input(self._bound.lower(self._looks[-1], len(self._looks) - 1))
             raise ConfigurationError(
                 f"wanted a radius that {rule.n_max} draws can prove (at most {most:.4g} at "

@@ -77,7 +77,7 @@ class SequentialRule(Rule):
         """Compute the looks, and for a radius the votes that settle it at each.
 
         Raises:
-            ConfigurationError: where no votes within ``n_max`` could prove the goal's radius.
+            ConfigurationError: where no votes within ``n_max`` could prove any of the goal's radii.
         """
         if isinstance(self.goal, RadiusAtLeast):
             return PreparedRadii(self, (self.goal.input_radius,), setting)
