@@ -44,6 +44,17 @@ def test_a_control_flips_without_falsifying() -> None:
     assert "1 (50.0 %)" in printed(made)
 
 
+def test_images_are_called_by_number_and_name() -> None:
+    named = replace(image(3, flip=0.1), name="dog/\x1b[2J7.png")
+    made = report(named, image(5, flip=0.1))
+    assert "images 3 dog/�[2J7.png (radius 0.2, flip at 0.1), 5 (radius" in summary_notes(made)[0]
+    assert images_from_json(made.to_json(), {}) == made.images
+    rows = json.loads(made.to_json())
+    for row in rows["images"]:
+        row.pop("name")  # as before there were names
+    assert [one.name for one in images_from_json(json.dumps(rows), {})] == [None, None]
+
+
 def test_json_comes_back() -> None:
     text = MIXED.to_json()
     assert images_from_json(text, {"settings": MIXED.settings, "log": MIXED.log}) == MIXED.images
@@ -73,6 +84,8 @@ def test_other_files_are_refused(text: str) -> None:
         ({"prediction": True}, "wanted prediction as a whole number"),
         ({"label": 0.5}, "wanted label as a whole number"),
         ({"answers": None}, "wanted answers as a whole number"),
+        ({"name": 3}, "wanted name as a text"),
+        ({"name": "x" * 1001}, "wanted name as a text of at most 1000"),
         ({"inside": []}, "wanted an object, got list"),
         ({"flip": {}}, "KeyError"),
         ({"flip": {"votes": 3}}, "wanted a list, got int"),

@@ -77,9 +77,17 @@ def test_a_log_is_attacked_with_another_seed(
         assert one.input_radius == one.attacked_radius == certificate.input_radius
         assert one.inside.input_distance < certificate.input_radius
         assert one.prediction == certificate.prediction
+        assert one.name == certificate.name is not None
     assert report.falsified == ()
     assert report.log["name"] == "log"
     assert str(log.parent) not in report.to_json()
+
+
+def test_answers_by_too_few_draws_are_refused_before_any_search(
+    model: LatentSmoothedClassifier, images: ImageSet, log: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="n_estimate is 4, too few for any certificate"):
+        attack_log(log, model, images, replace(QUICK, search_draws=4), limit=1)
 
 
 def test_an_attack_goes_on_where_it_stopped(

@@ -24,6 +24,7 @@ from latentsmooth.certification import (
     TwoSidedRule,
     parse_rule,
 )
+from latentsmooth.certification.rules import check_rule_certifies
 from latentsmooth.errors import ConfigurationError
 
 __all__ = [
@@ -86,7 +87,8 @@ def attack_certificates(
         An iterator over batches, in order, each as soon as it is done.
 
     Raises:
-        ConfigurationError: for a target that cannot be attacked, or on a device without float64.
+        ConfigurationError: for a target that cannot be attacked, draws too few for any answer, or
+            on a device without float64.
     """
     check_targets(targets, num_classes=len(classifier.class_names))
     engine.setdefault("seed", settings.seed)
@@ -112,7 +114,10 @@ def attack_program(
         certifier.prepared, latent_sigma=certifier.latent_sigma, draws=settings.draws
     )
     each = answer_alpha(alpha, settings, targets=total or len(targets))
-    run = _Attack(certifier, gradient, settings, _rules(settings, n_estimate, alpha, each))
+    rules = _rules(settings, n_estimate, alpha, each)
+    for rule in (rules.screen, rules.search, rules.final):
+        check_rule_certifies(rule, certifier.setting)  # before any search is made in vain
+    run = _Attack(certifier, gradient, settings, rules)
     together = images_together(settings)
     return (run(targets[i : i + together]) for i in range(0, len(targets), together))
 
@@ -247,6 +252,7 @@ class _Batch:
                 answers=self.judge.answers[place],
                 abstentions=self.judge.abstentions[place],
                 seconds=seconds,
+                name=target.name,
             )
             for place, target in enumerate(self.targets)
         ]

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from latentsmooth.errors import DataError
 from latentsmooth.models.strict_json import strict_json
+from latentsmooth.records.schema import LONGEST_NAME
 
 __all__ = [
     "FORMAT",
@@ -66,6 +67,7 @@ class AttackedCertificate:
         answers: how often the program was asked.
         abstentions: how often it abstained, which is no flip.
         seconds: the image's share of the wall time.
+        name: what its data set calls the image, where the log says.
     """
 
     index: int
@@ -78,6 +80,7 @@ class AttackedCertificate:
     answers: int
     abstentions: int
     seconds: float
+    name: str | None = None
 
     @property
     def flipped_inside(self) -> bool:
@@ -210,6 +213,7 @@ def _image(row: Mapping[str, Any]) -> AttackedCertificate:
         answers=_count(row, "answers"),
         abstentions=_count(row, "abstentions"),
         seconds=_number(row, "seconds"),
+        name=_name(row.get("name")),
     )
 
 
@@ -243,6 +247,13 @@ def _count(row: Mapping[str, Any], name: str) -> int:
     value = row[name]
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise DataError(f"wanted {name} as a whole number >= 0, got {str(value)[:80]!r}")
+    return value
+
+
+def _name(value: object) -> str | None:
+    """A name as logs have them; results of earlier versions have none."""
+    if value is not None and not (isinstance(value, str) and len(value) <= LONGEST_NAME):
+        raise DataError(f"wanted name as a text of at most {LONGEST_NAME} characters")
     return value
 
 

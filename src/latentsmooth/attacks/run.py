@@ -151,6 +151,7 @@ def _targets(
                     label=claim.label,
                     prediction=claim.prediction,
                     input_radius=claim.input_radius,
+                    name=claim.name,
                 )
             )
     if not targets:

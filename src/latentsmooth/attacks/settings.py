@@ -23,6 +23,7 @@ class Target:
         label: its true class, where known.
         prediction: the class that the certificate claims.
         input_radius: the l2 radius over pixels that it claims the class on.
+        name: what its data set calls the image, where the log says.
     """
 
     image: Tensor
@@ -30,6 +31,7 @@ class Target:
     label: int | None
     prediction: int
     input_radius: float
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,9 +85,13 @@ def _share(report: AttackReport) -> str:
     return f"{flipped} ({floor_text(Fraction(100 * flipped, attacked), 1)} %)" if attacked else "0"
 
 
+def _called(image: AttackedCertificate) -> str:
+    return f"{image.index} {plain(image.name)}" if image.name else str(image.index)
+
+
 def _named(images: Sequence[AttackedCertificate]) -> str:
     named = [
-        f"{one.index} (radius {one.input_radius:.6g}, flip at {one.flip.input_distance:.6g})"
+        f"{_called(one)} (radius {one.input_radius:.6g}, flip at {one.flip.input_distance:.6g})"
         for one in images[:_MOST_NAMED]
         if one.flip is not None
     ]

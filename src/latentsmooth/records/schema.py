@@ -20,6 +20,7 @@ from latentsmooth.records.upgrading import upgraded_certificate, upgraded_manife
 from latentsmooth.smoothing import ResolvedExecutor
 
 __all__ = [
+    "LONGEST_NAME",
     "certificate_from_json",
     "decode_line",
     "encode_certificate",
@@ -27,7 +28,8 @@ __all__ = [
     "manifest_from_json",
 ]
 
-_LONGEST_NAME = 1000
+LONGEST_NAME = 1000
+"""Of an image, in characters."""
 _DIGITS = 100
 """Of a seed, at most: whatever a generator of secrets gives."""
 
@@ -152,7 +154,7 @@ def certificate_from_json(content: object, manifest: Manifest, where: str) -> Ce
         alpha=line.number("alpha", above=0.0, below=1.0),
         reason=line.text("reason"),
         seconds=line.number("seconds", at_least=0.0),
-        name=line.optional_text("name", at_most=_LONGEST_NAME),
+        name=line.optional_text("name", at_most=LONGEST_NAME),
     )
     check_certificate(certificate, manifest, line)
     return certificate
