@@ -97,6 +97,7 @@ def test_json_has_counts_and_shares() -> None:
     assert ours["certified"][1] == {
         "input_radius": 0.25,
         "count": 2,
+        "count_of_any_class": 3,
         "accuracy": 0.25,
         "standard_error": 0.153094,
         "accuracy_at_least": 0.125,

@@ -17,6 +17,7 @@ from latentsmooth.cli.progress import certification_progress
 from latentsmooth.records.run import OnCertificate
 from latentsmooth.reporting import DEFAULT_RADII, plain
 from latentsmooth.sweep import Cost, SweepPlan, SweepResult, parse_plan, redraw, sweep
+from latentsmooth.sweep.reach import reach_lines
 from latentsmooth.sweep.reading import SweepPart, setting_types
 from latentsmooth.sweep.table import lead_lines, rule_note, tables
 from latentsmooth.values import Fields
@@ -146,8 +147,9 @@ def _tell(result: SweepResult, folder: Path) -> None:
     for table in tables(result):
         console.print()
         console.print(table)
-    if note := rule_note(result):
-        console.print(Text(plain(note)))
+    for note in (rule_note(result), *reach_lines(result)):
+        if note:
+            console.print(Text(plain(note)))
     print("\nWhose frontier is above:")
     for line in lead_lines(result):
         print(f"  {line}")

@@ -19,12 +19,14 @@ __all__ = [
     "Column",
     "ceil_percent",
     "columns",
+    "figures_named",
     "floor_percent",
     "notes",
     "number",
     "plain",
     "radius_text",
     "shared_radii",
+    "without_labels",
 ]
 
 MISSING = "–"
@@ -43,18 +45,24 @@ class Column:
 def columns(summaries: Sequence[LogSummary]) -> list[Column]:
     """Return the figures that tables show, in order.
 
+    Where no image of any log has a label, shares of images certified, be the class right or wrong,
+    stand in place of accuracies, and what is about correct images is left out.
+
     Raises:
         ConfigurationError: the summaries are at different radii.
     """
-    certified = [
-        _certified_column(place, radius) for place, radius in enumerate(shared_radii(summaries))
-    ]
-    clean = Column("clean, smoothed (%)", "clean", lambda s: floor_percent(s.clean_accuracy))
-    return [
-        *([] if 0.0 in shared_radii(summaries) else [clean]),
-        *certified,
+    radii = shared_radii(summaries)
+    unlabelled = without_labels(summaries)
+    of_correct = [
         Column("standard error of clean (%)", "± clean", _standard_error),
         Column("average certified radius", "ACR", _average_radius),
+    ]
+    clean = Column("clean, smoothed (%)", "clean", lambda s: floor_percent(s.clean_accuracy))
+    column = _answered_column if unlabelled else _certified_column
+    return [
+        *([] if 0.0 in radii or unlabelled else [clean]),
+        *(column(place, radius) for place, radius in enumerate(radii)),
+        *([] if unlabelled else of_correct),
         Column("abstained (%)", "abstain", lambda s: ceil_percent(s.abstention)),
         Column("seconds per image", "s/image", lambda s: number(s.seconds_per_image)),
         Column("samples per image", "samples/image", lambda s: number(s.samples_per_image)),
@@ -63,6 +71,20 @@ def columns(summaries: Sequence[LogSummary]) -> list[Column]:
         Column("n (estimation samples)", "n", _n_estimate),
         Column("alpha", "alpha", lambda s: _of(s.alpha)),
     ]
+
+
+def without_labels(summaries: Sequence[LogSummary]) -> bool:
+    """Whether there are images, and none in any log has a label."""
+    return any(each.n_images for each in summaries) and not any(
+        each.n_labelled for each in summaries
+    )
+
+
+def figures_named(summaries: Sequence[LogSummary]) -> str:
+    """What the figures at radii are."""
+    if without_labels(summaries):
+        return "Images certified, be the class right or wrong"
+    return "Certified accuracy"
 
 
 def shared_radii(summaries: Sequence[LogSummary]) -> tuple[float, ...]:
@@ -134,6 +156,14 @@ def _certified_column(place: int, radius: float) -> Column:
     )
 
 
+def _answered_column(place: int, radius: float) -> Column:
+    def share(summary: LogSummary) -> str:
+        answered, images = summary.n_answered[place], summary.n_images
+        return floor_percent(Fraction(answered, images) if images else None)
+
+    return Column(f"of any class, radius ≥ {radius_text(radius)} (%)", radius_text(radius), share)
+
+
 def _note(summary: LogSummary) -> str:
     name = plain(summary.name)
     if summary.false_at_most is None or summary.false_expected is None:
@@ -181,6 +211,8 @@ def _reach_note(summary: LogSummary) -> str:
     beyond = [radius_text(radius) for radius in summary.input_radii if radius > most]
     if not beyond:
         return ""
+    if summary.manifest.rule.get("goal") == "decide":
+        return f"{plain(summary.name)}: the goal decide proves classes and no radius above 0."
     return (
         f"{plain(summary.name)}: no image could be certified at {', '.join(beyond)}: "
         f"{summary.manifest.n_estimate:,} samples prove a radius of at most "

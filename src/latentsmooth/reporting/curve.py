@@ -15,7 +15,15 @@ from latentsmooth.reporting.figure import save_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "AccuracyCurve", "accuracy_curve", "axis_end", "draw_curves", "save_curves"]
+__all__ = [
+    "COLOURS",
+    "AccuracyCurve",
+    "accuracy_curve",
+    "axis_end",
+    "curves_of",
+    "draw_curves",
+    "save_curves",
+]
 
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Okabe and Ito's palette, told apart with every common colour blindness; yellow left out."""
@@ -49,16 +57,38 @@ def accuracy_curve(view: LogView) -> AccuracyCurve | None:
     n_labelled = sum(each.label is not None for each in view.certificates)
     if not n_labelled:
         return None
-    radii = sorted(each.input_radius for each in view.certificates if each.correct)
+    correct = [each.input_radius for each in view.certificates if each.correct]
+    return _falling(correct, of=n_labelled)
+
+
+def curves_of(views: Sequence[LogView]) -> tuple[list[AccuracyCurve | None], str]:
+    """Return what is drawn of each log, and the title of the axis.
+
+    Where no image of any log has a label: the share of images certified, right or wrong.
+    """
+    curves = [accuracy_curve(view) for view in views]
+    if any(curve is not None for curve in curves) or not any(view.certificates for view in views):
+        return curves, "certified accuracy (%)"
+    return [_answered_curve(view) for view in views], "images certified, right or wrong (%)"
+
+
+def _answered_curve(view: LogView) -> AccuracyCurve | None:
+    answered = [each.input_radius for each in view.certificates if not each.abstained]
+    return _falling(answered, of=len(view.certificates)) if view.certificates else None
+
+
+def _falling(input_radii: Sequence[float], *, of: int) -> AccuracyCurve:
+    """The share of so many images that have a radius or a larger one."""
+    radii = sorted(input_radii)
     steps = tuple(dict.fromkeys(radii))
     falls = dict.fromkeys(steps, 0)
     for radius in radii:
         falls[radius] += 1
     left = len(radii)
-    accuracies = [Fraction(left, n_labelled)]
+    accuracies = [Fraction(left, of)]
     for radius in steps:
         left -= falls[radius]
-        accuracies.append(Fraction(left, n_labelled))
+        accuracies.append(Fraction(left, of))
     return AccuracyCurve(steps, tuple(accuracies))
 
 
@@ -75,13 +105,13 @@ def axis_end(curves: Sequence[AccuracyCurve | None]) -> float:
 def draw_curves(views: Sequence[LogView]) -> Figure:
     """Draw one curve a log into a matplotlib figure, without touching pyplot's state.
 
-    Logs without labels appear in the legend and have no curve.
+    Logs without labels appear in the legend and have no curve, unless all are; see `curves_of`.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0 + 0.22 * len(views)), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    curves = [accuracy_curve(view) for view in views]
+    curves, title = curves_of(views)
     right = axis_end(curves)
     handles = []
     for place, curve in enumerate(curves):
@@ -93,7 +123,7 @@ def draw_curves(views: Sequence[LogView]) -> Figure:
         )
     axes.set(xlim=(0, right), ylim=(0, 100))
     axes.set_xlabel("l2 radius (pixels in [0, 1])")
-    axes.set_ylabel("certified accuracy (%)")
+    axes.set_ylabel(title)
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

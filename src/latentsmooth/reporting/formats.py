@@ -12,7 +12,14 @@ from typing import Final, Literal, get_args
 
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.records.rounding import ceil_text, floor_text
-from latentsmooth.reporting.cells import columns, notes, plain, radius_text, shared_radii
+from latentsmooth.reporting.cells import (
+    columns,
+    figures_named,
+    notes,
+    plain,
+    radius_text,
+    shared_radii,
+)
 from latentsmooth.reporting.summary import LogSummary
 
 __all__ = ["TableFormat", "render"]
@@ -96,7 +103,7 @@ def _markdown(summaries: Sequence[LogSummary]) -> str:
     ]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     said = [
-        f"Certified accuracy in % at l2 radii {_listed(summaries)} over pixels in [0, 1].",
+        f"{figures_named(summaries)}, in % at l2 radii {_listed(summaries)} over pixels in [0, 1].",
         *(_markdown_text(note) for note in notes(summaries)),
     ]
     return table + "\n\n" + "\n".join(f"- {note}" for note in said) + "\n"
@@ -108,7 +115,8 @@ def _latex(summaries: Sequence[LogSummary]) -> str:
         [_latex_text(log.name), *(_latex_text(c.text(log)) for c in shown)] for log in summaries
     ]
     lines = [
-        f"% certified accuracy in percent at l2 radii {_listed(summaries)}, pixels in 0 to 1",
+        f"% {figures_named(summaries)}, in percent at l2 radii {_listed(summaries)}, "
+        "pixels in 0 to 1",
         *(f"% {note}" for note in notes(summaries)),
         rf"\begin{{tabular}}{{l{'r' * len(shown)}}}",
         r"\toprule",
@@ -152,6 +160,7 @@ def _record(summary: LogSummary) -> dict[str, object]:
     accuracies = zip(
         summary.input_radii,
         summary.n_certified,
+        summary.n_answered,
         summary.certified_accuracy,
         summary.standard_errors,
         summary.certified_accuracy_at_least,
@@ -179,11 +188,12 @@ def _record(summary: LogSummary) -> dict[str, object]:
             {
                 "input_radius": radius,
                 "count": count,
+                "count_of_any_class": answered,
                 "accuracy": _floor(accuracy),
                 "standard_error": _ceil(error),
                 "accuracy_at_least": _floor(least),
             }
-            for radius, count, accuracy, error, least in accuracies
+            for radius, count, answered, accuracy, error, least in accuracies
         ],
         "average_certified_radius": _floor(summary.average_certified_radius),
         "abstention": _ceil(summary.abstention),

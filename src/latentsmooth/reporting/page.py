@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from latentsmooth.records.manifest import Manifest
 from latentsmooth.records.view import LogView
-from latentsmooth.reporting.cells import columns, notes, plain
+from latentsmooth.reporting.cells import columns, figures_named, notes, plain
 from latentsmooth.reporting.summary import LogSummary
 from latentsmooth.reporting.svg import inline_svg
 from latentsmooth.reporting.walk import deducted, typical, walk
@@ -47,7 +47,7 @@ def html_page(
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>",
         f"<h1>{_text(title)}</h1>",
         *(f"<p>{_text(' '.join(paragraph.split()))}</p>" for paragraph in paragraphs),
-        "<h2>Certified accuracy</h2>",
+        f"<h2>{_text(figures_named(summaries))}</h2>",
         '<figure class="curve">',
         inline_svg(views),
         _legend(views),

@@ -11,6 +11,7 @@ from latentsmooth.errors import ConfigurationError
 from latentsmooth.files import write_whole
 from latentsmooth.records.reading import log_name, read_any_log
 from latentsmooth.records.view import LogView
+from latentsmooth.reporting.cells import figures_named
 from latentsmooth.reporting.curve import save_curves
 from latentsmooth.reporting.formats import TableFormat, render
 from latentsmooth.reporting.page import html_page
@@ -59,7 +60,9 @@ def report(
     views = read_logs(paths)
     summaries = [summarize(view, input_radii=radii, delta=delta) for view in views]
     if format == "html":
-        text = html_page(summaries, views, title="Certified accuracy report", intro=_INTRO)
+        text = html_page(
+            summaries, views, title=f"{figures_named(summaries)}: report", intro=_INTRO
+        )
     else:
         chosen: TableFormat = format
         text = render(summaries, chosen, width=width)

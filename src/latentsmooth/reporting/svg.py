@@ -9,7 +9,7 @@ from typing import Final
 
 from latentsmooth.records.view import LogView
 from latentsmooth.reporting.cells import plain, radius_text
-from latentsmooth.reporting.curve import AccuracyCurve, accuracy_curve, axis_end
+from latentsmooth.reporting.curve import AccuracyCurve, axis_end, curves_of
 
 __all__ = ["inline_svg"]
 
@@ -27,20 +27,24 @@ def inline_svg(views: Sequence[LogView]) -> str:
 
     Colours come from the page's style sheet: classes ``s0`` to ``s6``, ``grid``, ``axis``.
     """
-    curves = [(place, view, accuracy_curve(view)) for place, view in enumerate(views)]
-    drawn = [(place, view, curve) for place, view, curve in curves if curve is not None]
+    curves, title = curves_of(views)
+    drawn = [
+        (place, view, curve)
+        for place, (view, curve) in enumerate(zip(views, curves, strict=True))
+        if curve is not None
+    ]
     right = axis_end([curve for _, _, curve in drawn])
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        'aria-label="Certified accuracy against l2 radius">',
-        *_grid(right),
+        f'aria-label="{title.removesuffix(" (%)").capitalize()} against l2 radius">',
+        *_grid(right, title),
         *(_path(place, view.name, curve, right) for place, view, curve in drawn),
         "</svg>",
     ]
     return "\n".join(parts)
 
 
-def _grid(right: float) -> list[str]:
+def _grid(right: float, title: str) -> list[str]:
     parts = []
     for percent in range(0, 101, 20):
         y = _y(percent / 100)
@@ -63,7 +67,7 @@ def _grid(right: float) -> list[str]:
     )
     parts.append(
         f'<text class="axis" transform="translate(14 {middle}) rotate(-90)" '
-        'text-anchor="middle">certified accuracy (%)</text>'
+        f'text-anchor="middle">{title}</text>'
     )
     return parts
 

@@ -11,6 +11,7 @@ from typing import Any
 from latentsmooth.reporting import plain
 from latentsmooth.sweep.panels import panels
 from latentsmooth.sweep.points import KINDS, FrontierPoint
+from latentsmooth.sweep.reach import reach_lines
 from latentsmooth.sweep.result import SweepResult
 from latentsmooth.sweep.svg import STYLE, inline_panel, key
 from latentsmooth.sweep.table import (
@@ -57,6 +58,7 @@ def html_page(result: SweepResult) -> str:
         "<h2>Classifiers</h2>",
         _table(point_headings(result), point_rows(result)),
         f'<p class="notes">{_text(NOTE)} {_text(rule_note(result))}</p>',
+        *(f'<p class="notes">{_text(line)}</p>' for line in reach_lines(result)),
         *(
             ["<h2>LSRS at the cost of each ISRS classifier</h2>", _table(RIVAL_HEADINGS, rivals)]
             if rivals

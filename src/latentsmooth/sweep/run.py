@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from latentsmooth.certification import Certifier, LabelledTensor, Rule, prepare_classifier
-from latentsmooth.certification.rules import Setting, largest_input_radius
+from latentsmooth.certification.rules import Setting
 from latentsmooth.errors import ConfigurationError
 from latentsmooth.files import hold, make_folder
 from latentsmooth.images import ImageSet
 from latentsmooth.machine import describe_machine
 from latentsmooth.models import LatentSmoothedClassifier
 from latentsmooth.records import fitted_images, package_versions
-from latentsmooth.records.rounding import floor_text
 from latentsmooth.records.run import OnCertificate, engine_options
 from latentsmooth.records.settled import check_settled
 from latentsmooth.sweep.certifying import (
@@ -36,8 +35,9 @@ from latentsmooth.sweep.gathering import Done, at_radii, engine_identity, kind_o
 from latentsmooth.sweep.output import write_result
 from latentsmooth.sweep.plan import CertifySettings, SweepPlan, SweepRun
 from latentsmooth.sweep.points import Cost, points_from_json, read_frontier
+from latentsmooth.sweep.reach import unreachable
 from latentsmooth.sweep.result import FRONTIER_FILE, SweepResult, mapping
-from latentsmooth.sweep.training import Shelf, obtain
+from latentsmooth.sweep.training import Shelf, check_goal, obtain
 
 __all__ = ["redraw", "sweep"]
 
@@ -159,6 +159,14 @@ class _Sweeper:
             stride=settings.stride,
             limit=settings.limit,
         )
+        if not bool((images.labels >= 0).any()):  # before anything is trained
+            raise ConfigurationError(
+                f"a sweep compares accuracies: wanted images with labels, {images.source} (split "
+                f"{images.split}) has none; latentsmooth certify takes such"
+            )
+        for run in self.plan.runs:
+            if self.may_train and (not self.only or run.name in self.only):
+                check_goal(run, self.plan, shelf=self.shelf)
         done = [made for run in self.plan.runs if (made := self._work(run, images)) is not None]
         if not done:
             why = "; ".join(f"{name}: {reason}" for name, reason in self.left_out.items())
@@ -223,19 +231,14 @@ class _Sweeper:
 
     def _tell_reach(self, run: SweepRun, model: LatentSmoothedClassifier) -> None:
         """Say at which radii no image can be certified, whatever the classifier answers."""
-        rule = self.plan.certify.stopping_rule()
         setting = Setting(
             latent_sigma=model.latent_sigma,
             lipschitz_bound=model.lipschitz_bound,
             num_classes=len(model.class_names),
         )
-        most = largest_input_radius(rule, setting)
-        beyond = [f"{radius:g}" for radius in self.plan.input_radii if radius > most]
-        if beyond:
-            self.say(
-                f"{run.name}: no image can be certified at radius {', '.join(beyond)}: "
-                f"{rule.n_max:,} samples prove at most {floor_text(most, 3)} with its noise"
-            )
+        rule = self.plan.certify.stopping_rule()
+        if text := unreachable(self.plan.input_radii, rule, setting):
+            self.say(f"{run.name}: {text}")
 
     def _leave(self, run: SweepRun, reason: str) -> None:
         self.say(f"{run.name}: left out, {reason}")
@@ -291,6 +294,7 @@ class _Sweeper:
                 "split": manifest.data_split,
                 "sha256": manifest.data_hash,
                 "images": len(images),
+                "labelled": int((images.labels >= 0).sum()),
             },
             "rule": dict(manifest.rule),
             "versions": package_versions(),

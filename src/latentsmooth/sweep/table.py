@@ -14,6 +14,7 @@ from latentsmooth.reporting import plain
 from latentsmooth.reporting.cells import MISSING, number
 from latentsmooth.sweep.pareto import Lead, Rivalry, frontier, leads, of_kind, rivalries
 from latentsmooth.sweep.points import COSTS, KINDS, Cost, FrontierPoint
+from latentsmooth.sweep.reach import reach_lines
 from latentsmooth.sweep.result import FIGURES, SweepResult, mapping
 
 __all__ = [
@@ -63,6 +64,7 @@ def markdown(result: SweepResult) -> str:
         _pipe(point_headings(result), points),
         NOTE,
         *([_escaped(rule_note(result))] if rule_note(result) else []),
+        *map(_escaped, reach_lines(result)),
         "## Whose frontier is above",
         "\n".join(f"- {_escaped(line)}" for line in lead_lines(result)),
         *(["## LSRS at the cost of each ISRS classifier", _pipe(RIVAL_HEADINGS, rivals)]
@@ -223,9 +225,15 @@ def about_lines(result: SweepResult) -> list[str]:
     about = result.about
     data, machine = mapping(about.get("data")), mapping(about.get("machine"))
     rule, versions = mapping(about.get("rule")), mapping(about.get("versions"))
+    images, labelled = data.get("images", "?"), data.get("labelled")
+    of = (
+        f"; accuracies are over the {labelled} with a label"
+        if labelled not in (None, images)
+        else ""
+    )
     return [
-        f"{data.get('images', '?')} images of {data.get('source', '?')}, split "
-        f"{data.get('split', '?')}; radii are l2 over pixels in [0, 1].",
+        f"{images} images of {data.get('source', '?')}, split {data.get('split', '?')}{of}; radii "
+        "are l2 over pixels in [0, 1].",
         "Statistics: " + ", ".join(f"{name} {value}" for name, value in rule.items()) + ".",
         "Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()) + ".",
         "Versions: " + ", ".join(f"{name} {value}" for name, value in versions.items()) + ".",

@@ -9,6 +9,13 @@ from pathlib import Path
 
 import torch
 
+from latentsmooth.certification import SequentialRule
+from latentsmooth.certification.rules import (
+    Radii,
+    RadiusAtLeast,
+    Setting,
+    check_rule_certifies,
+)
 from latentsmooth.errors import ConfigurationError, DataError, LatentSmoothError
 from latentsmooth.files import is_file
 from latentsmooth.images import ImageSet, load_images
@@ -17,7 +24,7 @@ from latentsmooth.models.artifact import CONFIG_FILE
 from latentsmooth.sweep.plan import SweepPlan, SweepRun
 from latentsmooth.training import train
 
-__all__ = ["Shelf", "obtain"]
+__all__ = ["Shelf", "check_goal", "obtain"]
 
 
 @dataclass
@@ -96,6 +103,33 @@ def obtain(
         model.training_summary = {**summary.to_json(), "command": command}
         model.save_pretrained(folder)
     return model
+
+
+def check_goal(run: SweepRun, plan: SweepPlan, *, shelf: Shelf) -> None:
+    """Raise, before anything is trained, where a run's noise cannot prove the radius of the goal.
+
+    An encoder's bound is that of its build: training moves it by no more than rounding.
+
+    Raises:
+        ConfigurationError: naming the run and what it takes.
+    """
+    rule = plan.certify.stopping_rule()
+    goal = rule.goal if isinstance(rule, SequentialRule) else None
+    if run.reuse is not None or not isinstance(goal, (RadiusAtLeast, Radii)):
+        return
+    images = shelf.take(
+        plan.data, run.network.split, stride=run.network.stride, limit=run.network.limit
+    )
+    model = _built(run, images)
+    setting = Setting(
+        latent_sigma=model.latent_sigma,
+        lipschitz_bound=model.lipschitz_bound,
+        num_classes=len(model.class_names),
+    )
+    try:
+        check_rule_certifies(rule, setting)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{run.name}: {error}") from error
 
 
 def _built(run: SweepRun, images: ImageSet) -> LatentSmoothedClassifier:
