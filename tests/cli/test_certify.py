@@ -166,3 +166,18 @@ def test_progress_goes_to_standard_error(
     captured = capsys.readouterr()
     assert "2/2" in captured.err
     assert captured.out.startswith("2 images certified: ")
+
+
+def test_columns_out_of_reach_are_said_before_the_first_image(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*certify(model, tmp_path / "log.jsonl", limit=1), "--rule=sequential"]
+    assert main([*words, "--goal=radii=0,0.1,5"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("note: no image can be certified at 5: 1,000 samples prove a radius of ")
+    assert len(said.splitlines()) == 1
+    other = [*certify(model, tmp_path / "other.jsonl", limit=1), "--rule=sequential"]
+    for goal in ("radii=5,9", "radius>=5"):
+        assert main([*other, f"--goal={goal}"]) == 1
+        assert "wanted a radius that 1000 draws can prove" in capsys.readouterr().err
+        assert not (tmp_path / "other.jsonl").exists()

@@ -70,6 +70,9 @@ def test_a_goal_out_of_reach_is_refused_before_anything_is_trained(tmp_path: Pat
     runs = [{"name": "wide", "build": "lenet", "latent_sigma": 1.0}, {"name": "narrow"}]
     with pytest.raises(ConfigurationError, match=r"narrow: wanted a radius that 200 draws can"):
         sweep(plan(certify=goal, runs=runs, radii=None), tmp_path / "sweep", say=quiet)
+    runs[1] = {"name": "narrow", "reuse": "packaged:fashion-mnist"}
+    with pytest.raises(ConfigurationError, match=r"narrow: wanted a radius that 200 draws can"):
+        sweep(plan(certify=goal, runs=runs, radii=None), tmp_path / "sweep", say=quiet)
     assert not list((tmp_path / "sweep").glob("*/*"))
 
 

@@ -77,7 +77,7 @@ def obtain(
         ConfigurationError: the folder holds another classifier or run.
     """
     if run.reuse is not None:
-        return LatentSmoothedClassifier.from_pretrained(run.reuse)
+        return _reused(run.reuse)
     if not may_train:
         if not is_file(folder / CONFIG_FILE):
             return None
@@ -115,12 +115,9 @@ def check_goal(run: SweepRun, plan: SweepPlan, *, shelf: Shelf) -> None:
     """
     rule = plan.certify.stopping_rule()
     goal = rule.goal if isinstance(rule, SequentialRule) else None
-    if run.reuse is not None or not isinstance(goal, (RadiusAtLeast, Radii)):
+    if not isinstance(goal, (RadiusAtLeast, Radii)):
         return
-    images = shelf.take(
-        plan.data, run.network.split, stride=run.network.stride, limit=run.network.limit
-    )
-    model = _built(run, images)
+    model = _untrained(run, plan, shelf) if run.reuse is None else _reused(run.reuse)
     setting = Setting(
         latent_sigma=model.latent_sigma,
         lipschitz_bound=model.lipschitz_bound,
@@ -130,6 +127,16 @@ def check_goal(run: SweepRun, plan: SweepPlan, *, shelf: Shelf) -> None:
         check_rule_certifies(rule, setting)
     except ConfigurationError as error:
         raise ConfigurationError(f"{run.name}: {error}") from error
+
+
+def _reused(name: str) -> LatentSmoothedClassifier:
+    return LatentSmoothedClassifier.from_pretrained(name)
+
+
+def _untrained(run: SweepRun, plan: SweepPlan, shelf: Shelf) -> LatentSmoothedClassifier:
+    network = run.network
+    images = shelf.take(plan.data, network.split, stride=network.stride, limit=network.limit)
+    return _built(run, images)
 
 
 def _built(run: SweepRun, images: ImageSet) -> LatentSmoothedClassifier:
