@@ -35,7 +35,7 @@ from tests.data_files import shared_data
         ([*TRAIN, "--output=x", "--epochs=0"], 1, "epochs"),
         (["train"], 2, "data is missing"),
         (["demo", "--certify-images=0"], 1, "images to certify, got 0"),
-        (["demo", "--n-estimate=0"], 1, "n_estimate >= 1"),
+        (["demo", "--n-estimate=0"], 1, "n_estimate as a whole number >= 1"),
         (["audit", "one", "--model=two"], 2, "'one' is one argument too many"),
         (["audit", "m", "--device=x"], 2, "--device"),
         (["certify", "m", "fashion-mini", "--log=x", "--device=toaster"], 2, "device 'toaster'"),
